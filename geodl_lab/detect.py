@@ -1,0 +1,161 @@
+"""Objects of a raster: a DataArray in, a GeoDataFrame in its CRS out, each object once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import shapely
+import xarray as xr
+
+from geodl_lab.classify import prepare_dense, provenance, require_task
+from geodl_lab.decode import LogitHead, make_finder
+from geodl_lab.detections import Detections, merge_windows
+from geodl_lab.errors import OptionError
+from geodl_lab.grid import Window
+from geodl_lab.inference import Plan, Progress, blocks, objects
+from geodl_lab.package import ModelPackage
+from geodl_lab.packages import open_model
+from geodl_lab.raster import Bands, Raster, RasterSource
+from geodl_lab.runtime import Model
+
+
+def detect(
+    data: xr.DataArray | xr.Dataset,
+    model: str | Path | Model,
+    *,
+    area: Any = None,
+    bands: Bands | None = None,
+    threshold: float | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    progress: Progress | None = None,
+) -> geopandas.GeoDataFrame:
+    """Find the objects that a model was made for.
+
+    Parameters
+    ----------
+    data
+        Raster (band, y, x), or a Dataset of bands; stored values. Windows are read one by one.
+    model
+        Name of an installed model, a path, or an opened model.
+    area
+        (left, bottom, right, top) in CRS units: objects whose middle lies there.
+    bands
+        Which raster band is which, as in ``{"nir": 4}`` (from 1); needed only if names do not say.
+    threshold
+        Least score 0..1; None takes the model's own.
+    device, precision
+        ``auto``, ``cpu``, ``cuda:N``; ``auto``, ``fp32``, ``bf16``, ``fp16``.
+    progress
+        Called with windows done, windows in all, stage, seconds left.
+
+    Returns
+    -------
+    geopandas.GeoDataFrame
+        One row an object, from top to bottom: ``geometry`` in the raster's CRS (a point for point
+        models, which also have ``xmin``, ``ymin``, ``xmax``, ``ymax`` in CRS units, else the box),
+        ``label``, ``label_id`` (class value), ``score`` 0..1. ``attrs`` say how it was made.
+
+    Raises
+    ------
+    GeodlError
+        If raster, bands, model or an option is not usable; the message says what to do.
+    """
+    model = _with_threshold(open_model(model), threshold)
+    raster, planned, source, window = prepare_dense(
+        data, model, area=area, bands=bands, device=device, precision=precision
+    )
+    found = find(planned, source, window, progress=progress)
+    return to_frame(found, raster, planned)
+
+
+def find(
+    planned: Plan, source: RasterSource, area: Window, *, progress: Progress | None = None
+) -> Detections:
+    """Find the objects whose middle lies in ``area``, in pixels of the raster."""
+    decoder = planned.model.package.decoder
+    assert decoder is not None
+    if decoder.name == "boxes":
+        return _find_boxes(planned, source, area, progress)
+    margin = decoder.radius if decoder.name == "heatmap" else planned.model.package.window
+    return _find_dense(planned, source, area, margin, progress)
+
+
+def to_frame(found: Detections, raster: Raster, planned: Plan) -> geopandas.GeoDataFrame:
+    """Turn objects in pixels into rows in the raster's CRS."""
+    package = planned.model.package
+    names = {label.value: label.name for label in package.classes}
+    corners = _corners(found.boxes, raster)  # (object, corner, xy) in CRS units
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    columns: dict[str, Any] = {
+        "label": [names[value] for value in found.label_ids.tolist()],
+        "label_id": found.label_ids,
+        "score": found.scores,
+    }
+    if package.decoder is not None and package.decoder.points:
+        geometry = shapely.points(corners.mean(axis=1))
+        columns |= dict(zip(("xmin", "ymin", "xmax", "ymax"), (*low.T, *high.T), strict=True))
+    else:
+        geometry = shapely.polygons(corners)
+    frame = geopandas.GeoDataFrame(columns, geometry=geometry, crs=raster.crs)
+    frame.attrs = provenance(planned)
+    return frame
+
+
+def _with_threshold(model: Model, threshold: float | None) -> Model:
+    require_task(model.package, "detect")
+    if threshold is None:
+        return model
+    if not 0 <= threshold <= 1:
+        raise OptionError(f"threshold {threshold} is not a score; give 0 to 1")
+    assert model.package.decoder is not None
+    decoder = dataclasses.replace(model.package.decoder, threshold=threshold)
+    return dataclasses.replace(model, package=dataclasses.replace(model.package, decoder=decoder))
+
+
+def _find_dense(
+    planned: Plan, source: RasterSource, area: Window, margin: int, progress: Progress | None
+) -> Detections:
+    """Read objects from the assembled score raster of ``area`` and ``margin`` pixels around it."""
+    package = planned.model.package
+    fed = _grown(area, margin, planned.grid.whole)
+    head = LogitHead(len(package.classes), _channels(package))
+    finder = make_finder(package, fed)
+    for core, block in blocks(planned, source, fed, head, progress=progress):
+        part = core.intersect(fed)
+        finder.feed(part, block[:, *part.relative_to(core).slices_yx])
+    return finder.finish().inside(area)
+
+
+def _find_boxes(
+    planned: Plan, source: RasterSource, area: Window, progress: Progress | None
+) -> Detections:
+    fed = _grown(area, planned.model.package.window, planned.grid.whole)
+    found: Iterable[Any] = objects(planned, source, fed, progress=progress)
+    return merge_windows(list(found), planned.grid.whole).inside(area)
+
+
+def _channels(package: ModelPackage) -> int:
+    assert package.decoder is not None
+    sized = package.decoder.name == "heatmap" and package.decoder.box_size is None
+    return len(package.classes) + (2 if sized else 0)
+
+
+def _grown(area: Window, margin: int, whole: Window) -> Window:
+    grown = Window(
+        area.y - margin, area.x - margin, area.height + 2 * margin, area.width + 2 * margin
+    )
+    return grown.intersect(whole)
+
+
+def _corners(boxes: np.ndarray, raster: Raster) -> np.ndarray:
+    """Return the corners of boxes in CRS units, shape (object, 4, 2), ring order."""
+    x0, y0, x1, y1 = boxes.T
+    xs, ys = np.stack([x0, x1, x1, x0], axis=1), np.stack([y0, y0, y1, y1], axis=1)
+    t = raster.transform
+    return np.stack([t.a * xs + t.b * ys + t.c, t.d * xs + t.e * ys + t.f], axis=2)

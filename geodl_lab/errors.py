@@ -1,0 +1,40 @@
+"""All errors of the package: one base, and what each kind means.
+
+A message says what was given, what was possible and what to do next.
+"""
+
+
+class GeodlError(Exception):
+    """Base of every error that this package raises on purpose; safe to show to a user."""
+
+
+class RasterError(GeodlError, ValueError):
+    """A raster cannot be opened or is not usable as given."""
+
+
+class BandError(RasterError):
+    """The bands of a raster do not fit the bands that a model wants."""
+
+
+class ModelError(GeodlError, ValueError):
+    """A model is unknown, damaged or not able to do what was asked."""
+
+
+class OptionError(GeodlError, ValueError):
+    """An option has a value that is not possible."""
+
+
+class OutputError(GeodlError, OSError):
+    """A result cannot be written where it was asked for."""
+
+
+class RunError(GeodlError, RuntimeError):
+    """A window failed while the model ran; the message names its position."""
+
+
+class TrustError(ModelError):
+    """A model file would run its own code and nobody said that it may."""
+
+
+class CancelledError(GeodlError):
+    """The run was cancelled by its caller."""

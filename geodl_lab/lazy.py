@@ -1,0 +1,85 @@
+"""The lazy path: a dense result as a dask array whose chunks are whole cores of the grid.
+
+A task reads what the windows of one output chunk see and computes that chunk. Which windows run
+where is all that dask decides; what they contain is fixed by the grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import dask
+import dask.array
+import numpy as np
+
+from geodl_lab import settings
+from geodl_lab.decode import Head
+from geodl_lab.grid import Window, cut
+from geodl_lab.inference import Plan, assemble
+from geodl_lab.raster import RasterSource, check_limits
+
+
+@dataclass(frozen=True)
+class Part:
+    """Pixels of a part of a raster, already in memory.
+
+    Parameters
+    ----------
+    stored
+        Values (band, y, x).
+    origin
+        Where they lie in the raster.
+    shape_yx, nodata
+        Of the whole raster.
+    """
+
+    stored: np.ndarray
+    origin: Window
+    shape_yx: tuple[int, int]
+    nodata: float | None
+
+    def read(self, window: Window) -> np.ndarray:
+        """Return the values (band, y, x) of a window inside the part."""
+        return self.stored[:, *window.relative_to(self.origin).slices_yx]
+
+
+def lazy_dense(planned: Plan, source: RasterSource, head: Head, area: Window) -> dask.array.Array:
+    """Build the result of a dense model as a dask array (channel, y, x); nothing is computed."""
+    rows = cut(planned.grid.rows, area.y, area.bottom, settings.CHUNK)
+    columns = cut(planned.grid.columns, area.x, area.right, settings.CHUNK)
+    pixels = source.raster.array.data[list(source.bands)]
+    shared = dask.delayed(
+        (planned, head, source.shape_yx, source.nodata, source.limits), pure=True, traverse=False
+    )
+    compute = dask.delayed(_compute_chunk, pure=True)
+    grid = []
+    for top, bottom in zip(rows, rows[1:], strict=False):
+        line = []
+        for left, right in zip(columns, columns[1:], strict=False):
+            chunk = Window(top, left, bottom - top, right - left)
+            seen = _seen(planned, chunk)
+            block = compute(shared, pixels[:, *seen.slices_yx], seen, chunk)
+            shape = (head.channels, *chunk.shape_yx)
+            line.append(dask.array.from_delayed(block, shape, dtype=head.dtype))
+        grid.append(line)
+    return dask.array.block(grid)
+
+
+def _seen(planned: Plan, chunk: Window) -> Window:
+    """Return the pixels of the raster that the windows of a chunk see."""
+    windows = [tile.window for tile in planned.grid.tiles(chunk)]
+    y, x = min(w.y for w in windows), min(w.x for w in windows)
+    bottom, right = max(w.bottom for w in windows), max(w.right for w in windows)
+    return Window(y, x, bottom - y, right - x).intersect(planned.grid.whole)
+
+
+def _compute_chunk(
+    shared: tuple[Plan, Head, tuple[int, int], float | None, tuple[float, float] | None],
+    stored: np.ndarray,
+    seen: Window,
+    chunk: Window,
+) -> np.ndarray:
+    """Compute the values (channel, y, x) of one chunk from the pixels its windows see."""
+    planned, head, shape_yx, nodata, limits = shared
+    check_limits(stored, nodata, limits)
+    return assemble(planned, Part(np.asarray(stored), seen, shape_yx, nodata), chunk, head)

@@ -1,0 +1,241 @@
+"""What a model is, apart from its weights: frozen values that check themselves when made.
+
+A `ModelPackage` is the one description that every format (`packages/`) is read into and that the
+engine, the server and the reprs read from. It needs numpy and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from geodl_lab.errors import ModelError
+
+TASKS = ("classify", "detect", "regress")
+DECODERS = ("auto", "boxes", "heatmap", "yolo", "masks")
+NODATA = 255
+DEFAULT_THRESHOLD = 0.5
+
+# Distinct colours for classes whose package names none (Okabe & Ito 2008, colour-blind safe).
+DEFAULT_COLORS = (
+    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#f0e442", "#000000",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LabelClass:
+    """One class: the value written to the raster, its name and its colour.
+
+    Parameters
+    ----------
+    value
+        Class value, 0 to 254 (255 is nodata).
+    name
+        Name shown to people.
+    color
+        ``#rrggbb``.
+    """
+
+    value: int
+    name: str
+    color: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.value < NODATA:
+            raise ModelError(f"class {self.name!r} has the value {self.value}; possible are 0..254")
+        if not re.fullmatch(r"#[0-9a-fA-F]{6}", self.color):
+            raise ModelError(f"class {self.name!r} has the color {self.color!r}; write '#rrggbb'")
+
+    @property
+    def rgb(self) -> tuple[int, int, int]:
+        """Red, green and blue, 0..255."""
+        red, green, blue = (int(self.color[i : i + 2], 16) for i in (1, 3, 5))
+        return red, green, blue
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What the model wants to see.
+
+    Parameters
+    ----------
+    bands
+        Names in the order of the model's channels; ``()`` is "any names, ``count`` bands".
+    count
+        Number of channels.
+    dtype
+        Pixel type the scaling is meant for (``"uint8"``), or None for any.
+    scale
+        Factor on the stored value.
+    mean, std
+        One number a channel, applied after ``scale``: ``x = (value * scale - mean) / std``.
+    cell_size
+        Cell size in metres that the model was trained at, or None if it is not known.
+    """
+
+    bands: tuple[str, ...] = ()
+    count: int = 0
+    dtype: str | None = None
+    scale: float = 1.0
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    cell_size: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "count", self.count or len(self.bands))
+        if self.count < 1:
+            raise ModelError("a model needs at least one band; name them, as in bands=['red']")
+        if self.bands and len(self.bands) != self.count:
+            raise ModelError(f"{len(self.bands)} band names for {self.count} bands")
+        if len(set(self.bands)) != len(self.bands):
+            raise ModelError(f"band names repeat: {', '.join(self.bands)}")
+        for name, numbers in (("mean", self.mean), ("std", self.std)):
+            if numbers is not None and len(numbers) != self.count:
+                raise ModelError(f"{name} has {len(numbers)} numbers for {self.count} bands")
+        if self.std is not None and not all(self.std):
+            raise ModelError("std holds a 0; every band needs a positive number")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """The receptive field of a net, as measured (`receptive`) or as its package states it.
+
+    Parameters
+    ----------
+    finite
+        False where an output depends on all of the window (GroupNorm, attention, chip means).
+    stride
+        The net answers alike when its input moves by this many pixels.
+    halo
+        Context in pixels that the core of a window needs on each side, a multiple of ``stride``.
+    crop
+        Pixels that the output lacks on each side of the input.
+    memory
+        Peak bytes of a forward in fp32, per pixel of the window.
+    """
+
+    finite: bool
+    stride: int = 1
+    halo: int = 0
+    crop: int = 0
+    memory: float = 2048.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """How objects are read from the output of a detector.
+
+    Parameters
+    ----------
+    name
+        ``boxes`` (a list of dicts), ``heatmap`` (centre peaks, one channel a class, then
+        optionally log height and log width), ``regions`` (connected score regions).
+    threshold
+        Least score, 0..1; objects score strictly more.
+    radius
+        Pixels around a peak in which no other may stand (heat maps).
+    box_size
+        Side in pixels of the square drawn around a point; None where the model gives the size.
+    size_unit
+        Pixels that a size channel of 0 stands for: ``height = size_unit * exp(channel)``.
+    """
+
+    name: str
+    threshold: float = DEFAULT_THRESHOLD
+    radius: int = 1
+    box_size: float | None = None
+    size_unit: float = 1.0
+
+    def __post_init__(self) -> None:
+        possible = ("boxes", "heatmap", "regions")
+        if self.name not in possible:
+            raise ModelError(f"decoder {self.name!r} is not one of {', '.join(possible)}")
+        if not 0 <= self.threshold <= 1:
+            raise ModelError(f"threshold {self.threshold} is outside 0..1")
+        if self.radius < 1:
+            raise ModelError(f"radius {self.radius} is below one pixel")
+
+    @property
+    def points(self) -> bool:
+        """Tell whether objects are points rather than boxes."""
+        return self.box_size is not None
+
+
+@dataclass(frozen=True)
+class ModelPackage:
+    """Everything about a model but its weights; named by the hash of their content.
+
+    Parameters
+    ----------
+    name, version, sha256
+        Identity; ``sha256`` is the hash of the weights file or tensors.
+    task
+        ``classify``, ``detect`` or ``regress``.
+    inputs
+        Bands, scaling and cell size.
+    classes
+        Classes in the order of the output's channels (detectors: without the background).
+    window
+        Least window in pixels; the exact one if ``fixed_window``.
+    field
+        Receptive field; its ``halo`` is the package's padding where the field is unbounded.
+    decoder
+        How objects are read; None for pixel models.
+    fixed_window
+        True where the net accepts no other size.
+    about
+        Title, description, licence, attribution, accuracy: for people, kept as given.
+    """
+
+    name: str
+    task: str
+    inputs: InputSpec
+    classes: tuple[LabelClass, ...]
+    window: int
+    field: Field
+    decoder: Decoder | None = None
+    fixed_window: bool = False
+    version: str = "1.0.0"
+    sha256: str = ""
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise ModelError(f"task {self.task!r} is not one of {', '.join(TASKS)}")
+        if self.window < 1:
+            raise ModelError(f"window {self.window} is not possible; take the model's tile size")
+        values = [label.value for label in self.classes]
+        if len(set(values)) != len(values):
+            raise ModelError(f"model {self.name!r} gives two classes the same value: {values}")
+        if self.task == "detect" and self.decoder is None:
+            raise ModelError(f"model {self.name!r} detects objects but names no decoder")
+
+    @property
+    def class_values(self) -> np.ndarray:
+        """Class values in channel order, shape (class,), uint8."""
+        return np.array([label.value for label in self.classes], dtype=np.uint8)
+
+
+def make_classes(
+    classes: Sequence[str | LabelClass | tuple[int, str, str]], *, first: int = 0
+) -> tuple[LabelClass, ...]:
+    """Turn names into classes with values counted from ``first`` and default colours.
+
+    Parameters
+    ----------
+    classes
+        Names, (value, name, color) tuples or `LabelClass` values.
+    first
+        Value of the first name: 0 for pixels, 1 for objects (0 is the background there).
+    """
+    result = []
+    for index, label in enumerate(classes):
+        if isinstance(label, str):
+            color = DEFAULT_COLORS[index % len(DEFAULT_COLORS)]
+            label = LabelClass(first + index, label, color)
+        result.append(label if isinstance(label, LabelClass) else LabelClass(*label))
+    return tuple(result)

@@ -1,0 +1,204 @@
+"""A live `torch.nn.Module` as a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from geodl_lab.errors import ModelError
+from geodl_lab.package import (
+    DECODERS,
+    DEFAULT_THRESHOLD,
+    Decoder,
+    Field,
+    InputSpec,
+    LabelClass,
+    ModelPackage,
+    make_classes,
+)
+from geodl_lab.receptive import measure_field
+from geodl_lab.runtime import Model, hash_network, on_one_thread
+
+
+def from_torch(
+    module: torch.nn.Module,
+    task: str = "classify",
+    *,
+    bands: Sequence[str] | int,
+    classes: Sequence[str | LabelClass | tuple[int, str, str]],
+    window: int = 512,
+    scale: float = 1 / 255,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    dtype: str | None = None,
+    cell_size: float | None = None,
+    fixed_window: bool = False,
+    padding: int | None = None,
+    decoder: str = "auto",
+    threshold: float = DEFAULT_THRESHOLD,
+    radius: int = 2,
+    box_size: float | None = None,
+    size_unit: float = 1.0,
+    name: str = "",
+) -> Model:
+    """Wrap a module that maps float bands (N, C, H, W) to scores or boxes.
+
+    The receptive field is measured here, once; the module is put into evaluation mode and is not
+    copied, so train it before you wrap it.
+
+    Parameters
+    ----------
+    module
+        For ``classify``: answers scores (N, K, H, W). For ``detect``: a list of dicts, one an
+        image, with ``boxes`` (x0, y0, x1, y1 in window pixels), ``labels`` (from 1, 0 is
+        background) and ``scores`` (0..1); or logits (N, K, H, W), one map a class, K may be one
+        more with the background first.
+    task
+        ``classify`` or ``detect``.
+    bands
+        Names of the input bands in order, or their number.
+    classes
+        Names in channel order, or (value, name, ``#rrggbb``). Values count from 0 for
+        ``classify``, from 1 for ``detect``.
+    window
+        Least side in pixels of what the module sees; a finite net may take a larger one.
+    scale, mean, std
+        Input is ``(value * scale - mean) / std``.
+    dtype
+        Pixel type the scaling is meant for; None accepts any.
+    cell_size
+        Cell size in metres that the module was trained at.
+    fixed_window
+        True if the module takes no other size than ``window``.
+    padding
+        Context in pixels on each side where the field is unbounded or the answer is boxes;
+        default a quarter window. It is the largest object that is seen whole by some window.
+    decoder
+        ``auto`` (boxes, or connected regions of a score map), ``boxes``, or ``heatmap`` (peaks;
+        two more channels are log height and log width).
+    threshold
+        Least score 0..1 of an object.
+    radius, box_size, size_unit
+        Of heat maps, see `geodl_lab.package.Decoder`.
+    name
+        Name in results; default the class of the module.
+
+    Returns
+    -------
+    Model
+        For ``da.dl.classify`` or ``da.dl.detect``.
+
+    Raises
+    ------
+    ModelError
+        If the module does not run, or its answer does not fit classes and task.
+    """
+    module.eval()
+    inputs = _inputs(bands, scale, mean, std, dtype, cell_size)
+    if window < 1:
+        raise ModelError(f"window {window} is not possible; give the side of the tiles in pixels")
+    answer = _try(module, inputs.count, window)
+    labels = make_classes(classes, first=0 if task == "classify" else 1)
+    kind = _decoder_name(task, decoder, answer)
+    _check_answer(answer, task, kind, len(labels))
+    package = ModelPackage(
+        name=name or type(module).__name__,
+        task=task,
+        inputs=inputs,
+        classes=labels,
+        window=window,
+        field=_field(module, inputs.count, window, kind, padding),
+        decoder=kind and Decoder(kind, threshold, radius, box_size, size_unit),
+        fixed_window=fixed_window,
+        sha256=hash_network(module),
+    )
+    return Model(package, module)
+
+
+def _inputs(
+    bands: Sequence[str] | int,
+    scale: float,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    dtype: str | None,
+    cell_size: float | None,
+) -> InputSpec:
+    names, count = ((), bands) if isinstance(bands, int) else (tuple(bands), len(bands))
+    means, stds = (None if numbers is None else tuple(numbers) for numbers in (mean, std))
+    return InputSpec(names, count, dtype, scale, means, stds, cell_size)
+
+
+def _try(module: torch.nn.Module, channels: int, window: int) -> Any:
+    """Run the module once on noise of the window's size."""
+    x = torch.rand((1, channels, window, window), generator=torch.Generator().manual_seed(0))
+    try:
+        return on_one_thread(_forward, module, x)
+    except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
+        raise ModelError(
+            f"the module does not run on float32 (1, {channels}, {window}, {window}): "
+            f"{str(error).strip().splitlines()[0]}; check bands= and window="
+        ) from error
+
+
+def _forward(module: torch.nn.Module, x: torch.Tensor) -> Any:
+    with torch.inference_mode():
+        return module(x)
+
+
+def _decoder_name(task: str, decoder: str, answer: Any) -> str:
+    """Return the decoder's name, "" for pixels."""
+    if task not in ("classify", "detect"):
+        raise ModelError(f"task {task!r} is not possible; take 'classify' or 'detect'")
+    if task == "classify":
+        return ""
+    if decoder not in DECODERS:
+        raise ModelError(f"decoder {decoder!r} is not one of {', '.join(DECODERS)}")
+    if decoder == "auto":
+        return "boxes" if isinstance(answer, list | tuple) else "regions"
+    if decoder in ("boxes", "heatmap"):
+        return decoder
+    raise ModelError(
+        f"decoder {decoder!r} is not available in this version; possible are auto, boxes, heatmap: "
+        "let the module answer a list of dicts with boxes, labels and scores"
+    )
+
+
+def _check_answer(answer: Any, task: str, kind: str, classes: int) -> None:
+    if kind == "boxes":
+        if not isinstance(answer, list | tuple) or not all(isinstance(a, dict) for a in answer):
+            raise ModelError(
+                f"the module answers a {type(answer).__name__}; decoder 'boxes' needs a list of "
+                "dicts with boxes, labels and scores, one an image"
+            )
+        return
+    if not isinstance(answer, torch.Tensor) or answer.ndim != 4:
+        what = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
+        raise ModelError(f"the module answers {what}; {task} needs a tensor (N, K, H, W) of scores")
+    channels = answer.shape[1]
+    possible = {classes} | ({1} if task == "classify" and classes == 2 else set())
+    if task == "detect":
+        possible = {classes, classes + 2} if kind == "heatmap" else {classes, classes + 1}
+    if channels not in possible:
+        raise ModelError(
+            f"the module answers {channels} channels and {classes} classes are named; possible "
+            f"are {sorted(possible)} channels: name as many classes as the module has"
+        )
+
+
+def _field(
+    module: torch.nn.Module, channels: int, window: int, kind: str, padding: int | None
+) -> Field:
+    """Measure the field; boxes have none to measure, their halo is the largest object."""
+    if kind == "boxes":
+        field = Field(finite=False, halo=window // 4)
+    else:
+        field = measure_field(module, channels, window=window)
+    if padding is None or field.finite:
+        return field
+    if not field.crop <= padding < window / 2:
+        raise ModelError(
+            f"padding {padding} is not possible; give {field.crop} to {(window - 1) // 2} pixels"
+        )
+    return Field(finite=False, halo=padding, crop=field.crop, memory=field.memory)

@@ -1,0 +1,80 @@
+"""Find a model by name or path and open it once a process."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import torch
+
+from geodl_lab.errors import ModelError
+from geodl_lab.packages.emd import read_emd
+from geodl_lab.packages.native import read_native
+from geodl_lab.runtime import Model
+
+ZOO = Path(__file__).parent.parent / "zoo"
+
+
+def open_model(model: str | Path | Model, *, trust: bool = False) -> Model:
+    """Open a model by name or path.
+
+    Parameters
+    ----------
+    model
+        Name of a bundled model, a folder or file of a package, or a model already opened.
+    trust
+        True lets the file's own code run (TorchScript); say so only of files whose source you
+        know.
+
+    Returns
+    -------
+    Model
+        Ready for ``da.dl.classify`` or ``da.dl.detect``.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model or it is damaged.
+    """
+    if isinstance(model, Model):
+        return model
+    if isinstance(model, torch.nn.Module):
+        raise ModelError(
+            f"{type(model).__name__} is a bare module; say what it wants and gives first, as in "
+            "geodl_lab.from_torch(module, bands=['red'], classes=['a', 'b'])"
+        )
+    if str(model) in list_models():
+        return _open_bundled(str(model))
+    path = Path(model)
+    if not path.exists():
+        raise ModelError(
+            f"there is no model {str(model)!r}: bundled are {', '.join(list_models())}; or give "
+            "the path of a package"
+        )
+    return _open_path(path, trust=trust)
+
+
+def list_models() -> list[str]:
+    """Return the names of the bundled models."""
+    return sorted(folder.name for folder in ZOO.iterdir() if any(_descriptions(folder)))
+
+
+@functools.cache
+def _open_bundled(name: str) -> Model:
+    # Shipped with the package, so as trusted as its own code.
+    return _open_path(ZOO / name, trust=True)
+
+
+def _open_path(path: Path, *, trust: bool) -> Model:
+    file = next(iter(_descriptions(path)), None) if path.is_dir() else path
+    if file is not None and file.name == "model.json":
+        return read_native(file)
+    if file is not None and file.suffix == ".emd":
+        return read_emd(file, trust=trust)
+    raise ModelError(
+        f"{str(path)!r} is no model package; possible are a folder with model.json or an .emd"
+    )
+
+
+def _descriptions(folder: Path) -> list[Path]:
+    return [*folder.glob("model.json"), *folder.glob("*.emd")]

@@ -1,0 +1,443 @@
+"""Rasters as xarray objects: dimensions, bands, nodata, georeference, and pixels by window.
+
+A photo is a raster with the identity transform and no CRS. Pixels are read in their stored type;
+no mask band and no stretch is ever applied.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import rasterio.errors
+import rioxarray
+import xarray as xr
+from affine import Affine
+
+from geodl_lab.errors import BandError, OptionError, RasterError
+from geodl_lab.grid import Window
+from geodl_lab.package import InputSpec
+
+LOGGER = logging.getLogger("geodl_lab")
+
+Bands = Mapping[str, int | str] | Sequence[int | str]
+"""Raster bands for a model: ``{"nir": 4}`` by the model's name, or a list in its order.
+
+Numbers count from 1, as GDAL's do; text is a band name of the raster.
+"""
+
+SYNONYMS = {
+    "r": "red", "g": "green", "b": "blue", "n": "nir", "ir": "nir", "infrared": "nir",
+    "near infrared": "nir", "near-infrared": "nir", "near_infrared": "nir", "nearinfrared": "nir",
+}  # fmt: skip
+UNNAMED = re.compile(r"(band)?[ _-]*\d*|undefined|gray|grey|alpha|palette", re.I)
+
+
+@dataclass(frozen=True)
+class Raster:
+    """A DataArray with dimensions (band, y, x), whatever they are called.
+
+    Parameters
+    ----------
+    array
+        Stored values (band, y, x).
+    """
+
+    array: xr.DataArray
+
+    @property
+    def shape_yx(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.array.shape[1], self.array.shape[2]
+
+    @property
+    def lazy(self) -> bool:
+        """Tell whether the values are a dask array."""
+        return self.array.chunks is not None
+
+    @property
+    def nodata(self) -> float | None:
+        """The stored value that means no data, or None."""
+        nodata = self.array.rio.nodata
+        return None if nodata is None else float(nodata)
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """Names in band order; "" where the raster has none."""
+        dim, attrs = self.array.dims[0], self.array.attrs
+        names: Sequence[Any] = ()
+        if dim in self.array.coords and self.array.coords[dim].dtype.kind in "UO":
+            names = self.array.coords[dim].values.tolist()
+        elif isinstance(attrs.get("long_name"), tuple | list | str):
+            named = attrs["long_name"]
+            names = [named] if isinstance(named, str) else named
+        if len(names) != self.array.shape[0]:
+            names = [""] * self.array.shape[0]
+        return tuple(common_name(str(name)) for name in names)
+
+    @property
+    def crs(self) -> Any:
+        """The coordinate reference system, or None."""
+        return self.array.rio.crs
+
+    @property
+    def transform(self) -> Affine:
+        """Pixel corner coordinates to CRS units; the identity where there is no georeference.
+
+        Coordinates win over a stored transform, which goes stale when an array is sliced.
+        """
+        stored = self.array.rio.transform()
+        y, x = (self.array.coords.get(dim) for dim in self.array.dims[1:])
+        if y is None or x is None or y.ndim != 1 or x.ndim != 1:
+            return stored
+        ends = [
+            (0.5, 0.5, x[0], y[0]),
+            (x.size - 0.5, y.size - 0.5, x[-1], y[-1]),
+        ]
+        size = max(abs(stored.a), abs(stored.b), abs(stored.e), 1e-300)
+        error = max(
+            np.hypot(*np.subtract(stored * (column, row), (float(cx), float(cy))))
+            for column, row, cx, cy in ends
+        )
+        return stored if error < size / 100 else _from_centres(x.values, y.values, stored)
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Left, bottom, right, top in CRS units."""
+        height, width = self.shape_yx
+        corners = [self.transform * corner for corner in ((0, 0), (width, 0), (0, height), (width, height))]
+        xs, ys = zip(*corners, strict=True)
+        return min(xs), min(ys), max(xs), max(ys)
+
+
+@dataclass(frozen=True)
+class RasterSource:
+    """Pixels of chosen bands, read window by window.
+
+    Parameters
+    ----------
+    raster
+        Where the pixels are.
+    bands
+        Zero-based positions of the bands in the model's order.
+    limits
+        Least and greatest possible value, or None; a value beyond is an error.
+    """
+
+    raster: Raster
+    bands: tuple[int, ...]
+    limits: tuple[float, float] | None = None
+
+    @property
+    def shape_yx(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.raster.shape_yx
+
+    @property
+    def nodata(self) -> float | None:
+        """The stored value that means no data, or None."""
+        return self.raster.nodata
+
+    def read(self, window: Window) -> np.ndarray:
+        """Return stored values (band, y, x) of a window inside the raster.
+
+        Raises
+        ------
+        RasterError
+            If the pixels cannot be read or lie outside ``limits``.
+        """
+        rows, columns = window.slices_yx
+        part = self.raster.array[list(self.bands), rows, columns]
+        try:
+            stored = np.asarray(part.values)
+        except (rasterio.errors.RasterioError, OSError) as error:
+            raise RasterError(
+                f"the pixels of rows {window.y}-{window.bottom} and columns {window.x}-"
+                f"{window.right} cannot be read; the file seems truncated or damaged: get it "
+                f"again ({_first_line(error)})"
+            ) from error
+        check_limits(stored, self.nodata, self.limits)
+        return stored
+
+
+def open_raster(path: str | Path, *, chunks: Any = None) -> xr.DataArray:
+    """Open a raster file as a DataArray (band, y, x) of stored values.
+
+    Parameters
+    ----------
+    path
+        Any raster that GDAL opens.
+    chunks
+        As in `xarray.open_dataset`: None reads windows when asked, ``"auto"`` or sizes give dask.
+
+    Returns
+    -------
+    xarray.DataArray
+        Stored values, nothing computed; ``long_name`` holds band names where the file has any.
+
+    Raises
+    ------
+    RasterError
+        If the file is missing or is not a raster.
+    """
+    if "://" not in str(path) and not str(path).startswith("/vsi") and not Path(path).exists():
+        raise RasterError(f"there is no file {str(path)!r}; check the path")
+    try:
+        array = rioxarray.open_rasterio(path, chunks=chunks, masked=False)
+        names = _file_band_names(path)
+    except (rasterio.errors.RasterioError, OSError, ValueError) as error:
+        raise RasterError(
+            f"{str(path)!r} does not open as a raster; give a GeoTIFF, PNG, JPEG or another file "
+            f"that GDAL reads ({_first_line(error)})"
+        ) from error
+    if not isinstance(array, xr.DataArray):
+        raise RasterError(
+            f"{str(path)!r} holds several rasters; open one of its subdatasets by its full name"
+        )
+    if any(names):
+        array.attrs["long_name"] = names
+    return array
+
+
+def as_raster(data: xr.DataArray | xr.Dataset) -> Raster:
+    """Bring dimensions into the order (band, y, x).
+
+    Parameters
+    ----------
+    data
+        (y, x), (band, y, x) in any order, or a Dataset of (y, x) variables, one a band.
+
+    Raises
+    ------
+    RasterError
+        If there are no two spatial dimensions or more than three dimensions, or no pixels.
+    """
+    array = data.to_dataarray("band") if isinstance(data, xr.Dataset) else data
+    y, x = _spatial_dims(array)
+    others = [dim for dim in array.dims if dim not in (y, x)]
+    if len(others) > 1:
+        first = others[0]
+        raise RasterError(
+            f"the array has the dimensions {array.dims}; possible are band, {y}, {x}: take one "
+            f"step of the rest first, as in da.isel({first}=0)"
+        )
+    if not others:
+        array = array.expand_dims("band")
+        others = ["band"]
+    if 0 in array.shape:
+        raise RasterError(f"the array is empty: its shape is {dict(array.sizes)}")
+    if array.dtype.kind not in "iufb":
+        raise RasterError(f"pixels of type {array.dtype} are no numbers a model can read")
+    array = array.transpose(others[0], y, x)
+    return Raster(array.rio.set_spatial_dims(x_dim=x, y_dim=y, inplace=False))
+
+
+def make_source(raster: Raster, inputs: InputSpec, bands: Bands | None = None) -> RasterSource:
+    """Match a raster's bands and pixel type to what a model wants.
+
+    Raises
+    ------
+    BandError
+        If bands or pixel type do not fit; the message names both sides.
+    """
+    chosen = match_bands(raster.band_names, inputs, bands)
+    limits = None
+    if inputs.dtype is not None and raster.array.dtype != np.dtype(inputs.dtype):
+        if raster.array.dtype.kind != "f":
+            raise BandError(
+                f"the model wants {inputs.dtype} pixels and the raster has {raster.array.dtype}; "
+                f"its values would be scaled wrongly: bring them to the range of {inputs.dtype} "
+                f"first and convert with .astype({inputs.dtype!r})"
+            )
+        info = np.iinfo(inputs.dtype)
+        limits = (float(info.min), float(info.max))
+    return RasterSource(raster, chosen, limits)
+
+
+def match_bands(
+    names: Sequence[str], inputs: InputSpec, bands: Bands | None = None
+) -> tuple[int, ...]:
+    """Find the raster band of each channel of a model.
+
+    By name where the raster knows them all, else in order where the numbers agree and no known
+    name contradicts; ``bands`` overrides both.
+
+    Parameters
+    ----------
+    names
+        Common names of the raster's bands, "" where unknown.
+    inputs
+        What the model wants.
+    bands
+        The caller's own mapping, see `Bands`.
+
+    Returns
+    -------
+    tuple of int
+        Zero-based positions in the raster, in the model's order.
+
+    Raises
+    ------
+    BandError
+        If no match is certain.
+    """
+    wanted = tuple(common_name(name) for name in inputs.bands)
+    if bands is not None:
+        return tuple(_position(item, names) for item in _listed(bands, inputs, names))
+    if wanted and all(names.count(name) == 1 for name in wanted):
+        return tuple(names.index(name) for name in wanted)
+    agree = all(not name or name == want for name, want in zip(names, wanted or names, strict=False))
+    if len(names) == inputs.count and agree:
+        return tuple(range(inputs.count))
+    wants = ", ".join(inputs.bands) or f"{inputs.count} bands"
+    has = ", ".join(name or f"band {i} (unnamed)" for i, name in enumerate(names, 1))
+    example = ", ".join(f"{name!r}: {i}" for i, name in enumerate(inputs.bands, 1))
+    raise BandError(
+        f"the model wants {inputs.count} bands ({wants}) and the raster has {len(names)} ({has}); "
+        f"say which is which, counted from 1, as in bands={{{example}}}"
+    )
+
+
+def common_name(name: str) -> str:
+    """Return the field's common name of a band in lower case; "" for names that say nothing."""
+    name = name.strip().lower()
+    return "" if UNNAMED.fullmatch(name) else SYNONYMS.get(name, name)
+
+
+def area_window(raster: Raster, area: Any) -> Window:
+    """Return the pixels that an area touches.
+
+    Parameters
+    ----------
+    raster
+        The raster.
+    area
+        None for all, (left, bottom, right, top) in the raster's CRS units, or an object with such
+        ``bounds`` (a shapely geometry).
+
+    Raises
+    ------
+    OptionError
+        If it is no area or lies outside the raster; the message names both extents.
+    """
+    whole = Window(0, 0, *raster.shape_yx)
+    if area is None:
+        return whole
+    try:
+        left, bottom, right, top = (float(side) for side in getattr(area, "bounds", area))
+    except (TypeError, ValueError) as error:
+        raise OptionError(
+            f"area {area!r} is not possible; give (left, bottom, right, top) in CRS units"
+        ) from error
+    if not (left < right and bottom < top and np.isfinite([left, bottom, right, top]).all()):
+        raise OptionError(
+            f"area {(left, bottom, right, top)} has no size; give (left, bottom, right, top) with "
+            "left < right and bottom < top"
+        )
+    inverse = ~raster.transform
+    corners = [inverse * corner for corner in ((left, bottom), (right, top), (left, top), (right, bottom))]
+    columns, rows = (np.round(values, 6) for values in zip(*corners, strict=True))
+    first = int(np.floor(rows.min())), int(np.floor(columns.min()))
+    last = int(np.ceil(rows.max())), int(np.ceil(columns.max()))
+    window = Window(*first, last[0] - first[0], last[1] - first[1]).intersect(whole)
+    if not window:
+        raise OptionError(
+            f"area {(left, bottom, right, top)} does not meet the raster, whose bounds are "
+            f"{tuple(round(side, 6) for side in raster.bounds)} in {raster.crs or 'pixels'}"
+        )
+    return window
+
+
+def check_limits(
+    stored: np.ndarray, nodata: float | None, limits: tuple[float, float] | None
+) -> None:
+    """Refuse values (band, y, x) that the model's scaling was not made for.
+
+    Raises
+    ------
+    RasterError
+        If a value other than nodata lies outside ``limits``.
+    """
+    if limits is None:
+        return
+    off = np.isfinite(stored) & ((stored < limits[0]) | (stored > limits[1]))
+    off &= stored != (np.nan if nodata is None else nodata)
+    if off.any():
+        raise RasterError(
+            f"the raster holds the value {stored[off][0]:g}, but the model wants pixels from "
+            f"{limits[0]:g} to {limits[1]:g}; rescale them first"
+        )
+
+
+def say_if_unreferenced(raster: Raster) -> None:
+    """Tell the log once a call that results will have no CRS."""
+    if raster.crs is None:
+        LOGGER.warning("the raster has no CRS: results are in its own coordinates, without a CRS")
+
+
+def _spatial_dims(array: xr.DataArray) -> tuple[Any, Any]:
+    try:
+        return array.rio.y_dim, array.rio.x_dim
+    except rioxarray.exceptions.MissingSpatialDimensionError:
+        for y, x in (("lat", "lon"), ("row", "column"), ("northing", "easting")):
+            if {y, x} <= set(array.dims):
+                return y, x
+    raise RasterError(
+        f"the array has the dimensions {array.dims}; possible are band, y, x: rename them, as in "
+        "da.rename(rows='y', cols='x')"
+    )
+
+
+def _file_band_names(path: str | Path) -> tuple[str, ...]:
+    """Return descriptions, or colours where there are none; never alpha, which NAIP misuses."""
+    with rasterio.open(path) as file:
+        if any(file.descriptions):
+            return tuple(text or "" for text in file.descriptions)
+        colors = tuple(color.name for color in file.colorinterp)
+        return tuple(name if name in ("red", "green", "blue") else "" for name in colors)
+
+
+def _listed(bands: Bands, inputs: InputSpec, names: Sequence[str]) -> list[int | str]:
+    """Return the caller's bands in the model's order."""
+    if isinstance(bands, Mapping):
+        given = {common_name(name): item for name, item in bands.items()}
+        wanted = [common_name(name) for name in inputs.bands]
+        unknown = sorted(set(given) - set(wanted))
+        if unknown:
+            raise BandError(f"bands= names {unknown}, but the model wants {list(inputs.bands)}")
+        return [given.get(name, name) for name in wanted]
+    if len(bands) != inputs.count:
+        raise BandError(
+            f"bands= lists {len(bands)} bands, but the model wants {inputs.count} "
+            f"({', '.join(inputs.bands) or 'unnamed'}); the raster has {len(names)}"
+        )
+    return list(bands)
+
+
+def _position(item: int | str, names: Sequence[str]) -> int:
+    if isinstance(item, str):
+        name = common_name(item)
+        if name and name in names:
+            return list(names).index(name)
+    elif 1 <= item <= len(names):
+        return int(item) - 1
+    has = ", ".join(f"{i}: {name or 'unnamed'}" for i, name in enumerate(names, 1))
+    raise BandError(f"the raster has no band {item!r}; it has {has} (counted from 1)")
+
+
+def _from_centres(x: np.ndarray, y: np.ndarray, stored: Affine) -> Affine:
+    """Return the transform of pixel centres along both axes, in CRS units."""
+    width = float(x[-1] - x[0]) / (len(x) - 1) if len(x) > 1 else stored.a
+    height = float(y[-1] - y[0]) / (len(y) - 1) if len(y) > 1 else stored.e
+    return Affine(width, 0, float(x[0]) - width / 2, 0, height, float(y[0]) - height / 2)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error.__cause__ or error).strip().splitlines()
+    return text[0] if text else type(error).__name__

@@ -1,0 +1,45 @@
+"""Settings read once from the environment, and the numbers that decide how a run is cut.
+
+The constants are part of every recipe: changing one changes bits, so none depends on the machine's
+free memory or load.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+MEMORY_BUDGET = 2 * 2**30
+"""Bytes that the forwards running at one time may hold together."""
+
+RECOMPUTE_GOAL = 1.5
+"""Pixels computed per pixel kept at which a larger window is no longer worth its memory."""
+
+CHUNK = 2048
+"""Least side in pixels of a lazy result's chunks."""
+
+GDAL_CACHE = 256 * 2**20
+"""Bytes of GDAL's block cache while a file is written; its default is 5 % of the machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says.
+
+    Parameters
+    ----------
+    device
+        ``GEODL_DEVICE``: ``auto``, ``cpu`` or ``cuda[:N]``.
+    """
+
+    device: str = "auto"
+
+
+def from_environment() -> Settings:
+    """Read the settings of this process."""
+    return Settings(device=os.environ.get("GEODL_DEVICE", "auto"))
+
+
+def cores() -> int:
+    """Return the number of CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
