@@ -1,0 +1,55 @@
+"""Deep learning on any raster, in the notebook.
+
+Importing the package gives xarray objects a ``.dl`` accessor. torch and the raster libraries are
+imported by the first call that needs them, so the import itself stays quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from geodl_lab import accessor as accessor
+from geodl_lab._version import __version__
+
+if TYPE_CHECKING:
+    from geodl_lab.demo import demo_scene
+    from geodl_lab.files import classify_file, detect_file
+    from geodl_lab.objects import detect
+    from geodl_lab.outputs import save
+    from geodl_lab.packages import from_torch, list_models, open_model
+    from geodl_lab.pixels import classify, probabilities
+    from geodl_lab.plotting import plot
+    from geodl_lab.raster import open_raster
+
+_HOME = {
+    "classify": "pixels",
+    "classify_file": "files",
+    "demo_scene": "demo",
+    "detect": "objects",
+    "detect_file": "files",
+    "from_torch": "packages",
+    "list_models": "packages",
+    "open_model": "packages",
+    "open_raster": "raster",
+    "plot": "plotting",
+    "probabilities": "pixels",
+    "save": "outputs",
+}
+
+__all__ = [
+    "__version__", "classify", "classify_file", "demo_scene", "detect", "detect_file",
+    "from_torch", "list_models", "open_model", "open_raster", "plot", "probabilities", "save",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public function when it is first asked for (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'geodl_lab' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"geodl_lab.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted(__all__)

@@ -12,7 +12,7 @@ import numpy as np
 import shapely
 import xarray as xr
 
-from geodl_lab.classify import prepare_dense, provenance, require_task
+from geodl_lab.pixels import prepare_dense, provenance, require_task
 from geodl_lab.decode import LogitHead, make_finder
 from geodl_lab.detections import Detections, merge_windows
 from geodl_lab.errors import OptionError
@@ -102,7 +102,7 @@ def to_frame(found: Detections, raster: Raster, planned: Plan) -> geopandas.GeoD
         columns |= dict(zip(("xmin", "ymin", "xmax", "ymax"), (*low.T, *high.T), strict=True))
     else:
         geometry = shapely.polygons(corners)
-    frame = geopandas.GeoDataFrame(columns, geometry=geometry, crs=raster.crs)
+    frame = geopandas.GeoDataFrame(columns, geometry=geometry, crs=_vector_crs(raster))
     frame.attrs = provenance(planned)
     return frame
 
@@ -151,6 +151,14 @@ def _grown(area: Window, margin: int, whole: Window) -> Window:
         area.y - margin, area.x - margin, area.height + 2 * margin, area.width + 2 * margin
     )
     return grown.intersect(whole)
+
+
+def _vector_crs(raster: Raster) -> str | None:
+    """Return the CRS by its authority's name where it has one, so that it compares equal to it."""
+    if raster.crs is None:
+        return None
+    authority = raster.crs.to_authority()
+    return ":".join(authority) if authority else raster.crs.to_wkt()
 
 
 def _corners(boxes: np.ndarray, raster: Raster) -> np.ndarray:

@@ -1,0 +1,78 @@
+# Everything runs from .venv, which the first target that needs it makes.
+#   TORCH_INDEX=URL  an index with a CPU build of torch (the default on Linux is the CUDA build)
+#   PYTHON=python3.12  the interpreter to make .venv with
+#   WORKERS=2  test processes
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+TORCH_INDEX ?=
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+INSTALL = $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt \
+	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+NOTEBOOKS = $(wildcard notebooks/*.ipynb)
+ARTIFACTS ?= ci-artifacts
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-clients test-package test-load lab app serve lint docs bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 16
+
+# Enough for the package, the command line and the demo.
+$(VENV)/.base: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "geodl-lab needs Python 3.11 or newer; found: \
+	$$(python3 --version 2>/dev/null || echo none). Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV) || { echo \
+	"$(PYTHON) could not make $(VENV); on Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
+	@echo "Installing the package and what it needs into $(VENV) (a minute, several with a CUDA build of torch)"
+	@$(INSTALL) -e .
+	@touch $@
+
+# And for the notebooks, the tests and the server.
+$(VENV)/.ready: $(VENV)/.base
+	@echo "Installing what the notebooks and the tests need into $(VENV) (a minute)"
+	@$(INSTALL) -e '.[lab,onnx,train,test,serve]'
+	@touch $@
+
+demo: $(VENV)/.base  ## land cover and trees of the bundled scene, into demo-output/
+	@$(BIN)/geodl demo
+
+test: $(VENV)/.ready  ## unit tests, notebooks and one browser pass
+	@export GEODL_CHROMIUM; GEODL_CHROMIUM=$$(scripts/ensure_chromium.sh) && \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --nbmake tests $(NOTEBOOKS) -m 'not clients and not load'
+
+test-package: $(VENV)/.ready  ## the built wheel alone, in an empty environment and folder
+	@TORCH_INDEX='$(TORCH_INDEX)' scripts/test_package.sh $(BIN)/python
+
+test-clients:  ## real client programs against the server
+	@echo "test-clients: nothing here yet: comes with the issues on the server"
+
+test-load:  ## many requests at once against the server
+	@echo "test-load: nothing here yet: comes with the issues on the server"
+
+lab: $(VENV)/.ready  ## JupyterLab on notebooks/
+	@$(BIN)/jupyter lab notebooks
+
+app:  ## the Voila app
+	@echo "app: nothing here yet: comes with the issue on the Voila app" >&2; exit 1
+
+serve:  ## the job server
+	@echo "serve: nothing here yet: comes with the issues on the server" >&2; exit 1
+
+docs:  ## the documentation as HTML
+	@echo "docs: nothing here yet: comes with the issue on the documentation; the pages are in docs/" >&2; exit 1
+
+bench:  ## speed and memory, measured
+	@echo "bench: nothing here yet: comes with the issue on speed" >&2; exit 1
+
+lint: $(VENV)/.ready  ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+clean:  ## remove everything that these targets made
+	rm -rf $(VENV) demo-output $(ARTIFACTS) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,54 @@
+"""The ``.dl`` accessor of xarray objects: each method is the public function of its name.
+
+Functions are imported when called, because registering the accessor must not import torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+if TYPE_CHECKING:
+    import geopandas
+    from matplotlib.axes import Axes
+
+
+@xr.register_dataset_accessor("dl")
+@xr.register_dataarray_accessor("dl")
+class DeepLearningAccessor:
+    """Deep learning on this raster (band, y, x); see the functions of the same names."""
+
+    def __init__(self, data: xr.DataArray | xr.Dataset) -> None:
+        self._data = data
+
+    def classify(self, model: Any, **options: Any) -> xr.DataArray:
+        """Give every pixel its best class, (y, x) uint8; see `geodl_lab.classify`."""
+        from geodl_lab.pixels import classify  # noqa: PLC0415
+
+        return classify(self._data, model, **options)
+
+    def probabilities(self, model: Any, **options: Any) -> xr.DataArray:
+        """Give every pixel each class's probability; see `geodl_lab.probabilities`."""
+        from geodl_lab.pixels import probabilities  # noqa: PLC0415
+
+        return probabilities(self._data, model, **options)
+
+    def detect(self, model: Any, **options: Any) -> geopandas.GeoDataFrame:
+        """Find objects, one row each, in the raster's CRS; see `geodl_lab.detect`."""
+        from geodl_lab.objects import detect  # noqa: PLC0415
+
+        return detect(self._data, model, **options)
+
+    def plot(self, **options: Any) -> Axes:
+        """Draw the raster, with a legend where it holds classes; see `geodl_lab.plot`."""
+        from geodl_lab.plotting import plot  # noqa: PLC0415
+
+        return plot(self._data, **options)
+
+    def save(self, target: str | Path, *, overwrite: bool = False) -> Path:
+        """Write a result as a COG with palette and class names; see `geodl_lab.save`."""
+        from geodl_lab.outputs import save  # noqa: PLC0415
+
+        return save(self._data, target, overwrite=overwrite)

@@ -1,0 +1,228 @@
+"""The command line: ``geodl``. Bad input is one line on stderr and exit status 2."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from tqdm.auto import tqdm
+
+from geodl_lab._version import __version__
+from geodl_lab.errors import GeodlError
+
+if TYPE_CHECKING:
+    from geodl_lab.inference import Progress
+
+# typer comes with click or with a copy of it: this is the base of the errors of either.
+USAGE_ERROR = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+models = typer.Typer(help="The models that can be named with --model.")
+app.add_typer(models, name="models")
+
+Input = Annotated[Path, typer.Argument(metavar="INPUT", help="Raster that GDAL opens.")]
+Model = Annotated[str, typer.Option(help="Name of a model, or the path of one.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda[:N].")]
+Extent = Annotated[
+    tuple[float, float, float, float] | None,
+    typer.Option(metavar="XMIN YMIN XMAX YMAX", help="Area to compute, in the raster's CRS."),
+]
+Bands = Annotated[
+    str | None,
+    typer.Option(metavar="NAME=N,...", help="Which raster band is which, from 1: red=1,nir=4."),
+]
+Threshold = Annotated[float | None, typer.Option(help="Least score or probability, 0 to 1.")]
+Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,
+) -> None:
+    """Deep learning on any raster: classes and objects, seamless and exact."""
+
+
+@app.command()
+def classify(
+    input: Input,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Class raster, .tif.")],
+    model: Model,
+    device: Device = "auto",
+    extent: Extent = None,
+    bands: Bands = None,
+    threshold: Threshold = None,
+    precision: Precision = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Classify every pixel of a raster into a COG with palette and class names."""
+    from geodl_lab.files import classify_file  # noqa: PLC0415  torch only when it is needed
+
+    begun = time.monotonic()
+    classify_file(
+        input, output, model, overwrite=overwrite, area=extent, bands=_bands(bands),
+        threshold=threshold, device=device, precision=precision, progress=_bar("classify"),
+    )  # fmt: skip
+    typer.echo(f"{output} written in {time.monotonic() - begun:.1f} s")
+
+
+@app.command()
+def detect(
+    input: Input,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Objects: .parquet, .gpkg or .geojson.")
+    ],
+    model: Model,
+    device: Device = "auto",
+    extent: Extent = None,
+    bands: Bands = None,
+    threshold: Threshold = None,
+    precision: Precision = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Find the objects of a raster and write them as a vector file."""
+    from geodl_lab.files import detect_file  # noqa: PLC0415
+
+    begun = time.monotonic()
+    found = detect_file(
+        input, output, model, overwrite=overwrite, area=extent, bands=_bands(bands),
+        threshold=threshold, device=device, precision=precision, progress=_bar("detect"),
+    )  # fmt: skip
+    typer.echo(f"{output}: {len(found)} objects in {time.monotonic() - begun:.1f} s")
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder.")] = Path("demo-output"),
+) -> None:
+    """Map land cover and trees of the bundled NAIP scene."""
+    from geodl_lab.demo import run_demo  # noqa: PLC0415
+
+    begun = time.monotonic()
+    result = run_demo(output, progress=_bar)
+    seconds = time.monotonic() - begun
+    typer.echo("Land cover of the bundled NAIP scene (Santa Monica, California):")
+    for name, hectares in sorted(result.hectares.items(), key=lambda item: -item[1]):
+        typer.echo(f"  {name:<24}{hectares:8.2f} ha")
+    typer.echo(f"Trees: {result.tree_count}")
+    rate = 2 * result.pixels / seconds / 1e6
+    typer.echo(f"Two models on {result.pixels / 1e6:.2f} Mpx in {seconds:.1f} s: {rate:.2f} Mpx/s")
+    for path in (result.landcover, result.trees, result.preview):
+        typer.echo(f"  {path}")
+
+
+@models.command("list")
+def list_models(as_json: AsJson = False) -> None:
+    """List the models that can be named."""
+    from geodl_lab import packages  # noqa: PLC0415
+
+    rows = [_described(packages.open_model(name)) for name in packages.list_models()]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        typer.echo(f"{row['name']:<18}{row['task']:<10}{', '.join(row['bands']):<24}"
+                   f"{', '.join(label['name'] for label in row['classes'])}")  # fmt: skip
+
+
+@models.command()
+def info(name: Annotated[str, typer.Argument(metavar="NAME")], as_json: AsJson = False) -> None:
+    """Say what a model wants, gives and how it is run."""
+    from geodl_lab import packages  # noqa: PLC0415
+
+    row = _described(packages.open_model(name))
+    if as_json:
+        typer.echo(json.dumps(row, indent=2))
+        return
+    for key, value in row.items():
+        if key == "classes":
+            for label in value:
+                typer.echo(f"{'class':<16}{label['value']:>3}  {label['color']}  {label['name']}")
+        elif value not in (None, "", {}):
+            typer.echo(f"{key:<16}{value if not isinstance(value, list) else ', '.join(value)}")
+
+
+def main() -> None:
+    """Run the command line and turn errors into one line and an exit status."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"] or ["--help"]
+    debug = "--debug" in sys.argv
+    if arguments == ["--version"]:
+        print(__version__)
+        return
+    logging.basicConfig(format="geodl: %(message)s", level=logging.WARNING)
+    try:
+        sys.exit(app(arguments, prog_name="geodl", standalone_mode=False) or 0)
+    except (GeodlError, USAGE_ERROR) as error:
+        if debug:
+            raise
+        _fail(f"{error}", 2)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("stopped; nothing was written", 130)
+    except Exception as error:
+        if debug:
+            raise
+        _fail(f"internal error: {type(error).__name__}: {error}; run again with --debug", 1)
+
+
+def _fail(text: str, status: int) -> None:
+    print("geodl: " + " ".join(text.split()), file=sys.stderr)
+    sys.exit(status)
+
+
+def _bar(stage: str) -> Progress:
+    """Return a progress callback that draws a bar."""
+    bars: list[Any] = []
+
+    def update(done: int, total: int, _stage: str, _left: float) -> None:
+        if not bars:  # made late, so that an error before the first window stands alone
+            bars.append(tqdm(desc=stage, unit="window", total=total))
+        bars[0].update(done - bars[0].n)
+        if done == total:
+            bars[0].close()
+
+    return update
+
+
+def _bands(text: str | None) -> dict[str, int] | None:
+    if text is None:
+        return None
+    pairs = [item.partition("=") for item in text.split(",")]
+    if not all(name and number.isdigit() for name, _, number in pairs):
+        raise typer.BadParameter(f"--bands {text!r} is not possible; write it like red=1,nir=4")
+    return {name.strip(): int(number) for name, _, number in pairs}
+
+
+def _described(model: Any) -> dict[str, Any]:
+    """Return what there is to know of a model, as plain values."""
+    from geodl_lab.inference import choose_window  # noqa: PLC0415
+
+    package = model.package
+    window, halo = choose_window(package)
+    return {
+        "name": package.name,
+        "version": package.version,
+        "task": package.task,
+        "description": package.about.get("description", ""),
+        "bands": list(package.inputs.bands),
+        "dtype": package.inputs.dtype,
+        "scale": package.inputs.scale,
+        "cell_size": package.inputs.cell_size,
+        "classes": [{"value": c.value, "name": c.name, "color": c.color} for c in package.classes],
+        "window": window,
+        "halo": halo,
+        "stride": package.field.stride,
+        "field": "finite" if package.field.finite else "unbounded",
+        "recompute": round((window / (window - 2 * halo)) ** 2, 2),
+        "sha256": package.sha256,
+        "license": package.about.get("license", ""),
+        "attribution": package.about.get("attribution", ""),
+        "accuracy": package.about.get("accuracy", {}),
+        "geodl_version": __version__,
+    }

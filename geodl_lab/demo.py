@@ -1,0 +1,184 @@
+"""The main job on the bundled scene: land cover, trees, a preview and a few numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import geopandas
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from geodl_lab.errors import OutputError
+from geodl_lab.files import classify_file, detect_file
+from geodl_lab.grid import Window
+from geodl_lab.inference import Progress, valid_pixels
+from geodl_lab.outputs import classes_of
+from geodl_lab.plotting import class_colors, draw_legend, draw_objects, true_color
+from geodl_lab.raster import Raster, as_raster, open_raster
+from geodl_lab.staging import staged
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+CLUSTER = 512
+"""Side in pixels of the clusters that the preview shows at full size."""
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo made.
+
+    Parameters
+    ----------
+    landcover, trees, preview
+        Files.
+    hectares
+        Area of each class that occurs.
+    tree_count
+        Number of trees.
+    pixels
+        Pixels with data.
+    """
+
+    landcover: Path
+    trees: Path
+    preview: Path
+    hectares: dict[str, float]
+    tree_count: int
+    pixels: int
+
+
+def demo_scene() -> Path:
+    """Return the bundled scene: NAIP over Santa Monica, 0.6 m, bands red, green, blue, nir."""
+    return Path(__file__).parent / "data" / "santa_monica_naip.tif"
+
+
+def run_demo(folder: Path, *, progress: Callable[[str], Progress]) -> DemoResult:
+    """Classify the scene, detect its trees, draw both; outputs of an earlier run are replaced.
+
+    Parameters
+    ----------
+    folder
+        Where the three files go; made if missing.
+    progress
+        Gives a progress callback for a stage's name.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder {str(folder)!r} cannot be made: {error.strerror}") from error
+    landcover, trees = folder / "landcover.tif", folder / "trees.parquet"
+    preview = folder / "preview.png"
+    classify_file(demo_scene(), landcover, "naip-landcover", progress=progress("land cover"))
+    frame = detect_file(demo_scene(), trees, "naip-trees", progress=progress("trees"))
+    classes = open_raster(landcover)
+    draw_preview(open_raster(demo_scene()), classes, frame, preview)
+    areas = class_areas(classes)
+    return DemoResult(landcover, trees, preview, areas, len(frame), int((classes != 255).sum()))
+
+
+def class_areas(classes: xr.DataArray) -> dict[str, float]:
+    """Return hectares of each class that occurs; the raster must be in a metric CRS."""
+    raster = as_raster(classes)
+    meters = raster.crs.linear_units_factor[1]
+    hectares = abs(raster.transform.determinant) * meters**2 / 1e4
+    counts = np.bincount(raster.array.values.ravel(), minlength=256)
+    return {
+        label.name: float(counts[label.value] * hectares)
+        for label in classes_of(classes.attrs)
+        if counts[label.value]
+    }
+
+
+def draw_preview(
+    scene: xr.DataArray, classes: xr.DataArray, trees: geopandas.GeoDataFrame, target: Path
+) -> None:
+    """Draw an overview and the three densest clusters at full size: scene, classes, trees."""
+    raster, labels = as_raster(scene), as_raster(classes)
+    legend = classes_of(classes.attrs)
+    picture = true_color(Raster(raster.array.load()))
+    colors = class_colors(labels.array.values[0], legend)
+    clusters = list(densest(valid_pixels(raster.array.values, raster.nodata), 3))
+    figure = Figure(figsize=(19, 15), layout="constrained", dpi=100)
+    left, right = figure.subfigures(1, 2, width_ratios=(5, 13))
+    _draw_overview(left, picture, colors, raster, clusters, legend)
+    _draw_clusters(right, picture, colors, raster, trees, clusters)
+    with staged(target, overwrite=True) as path:
+        figure.savefig(path)
+
+
+def densest(valid: np.ndarray, count: int) -> Iterator[Window]:
+    """Yield the squares of `CLUSTER` pixels with the most data (y, x), apart from each other."""
+    step = CLUSTER // 8
+    height, width = (size // step for size in valid.shape)
+    cells = valid[: height * step, : width * step].reshape(height, step, width, step).sum((1, 3))
+    view = np.lib.stride_tricks.sliding_window_view(cells, (8, 8)).sum((2, 3))
+    view = view.astype(np.int64)
+    for _ in range(count):
+        row, column = np.unravel_index(view.argmax(), view.shape)
+        yield Window(int(row) * step, int(column) * step, CLUSTER, CLUSTER)
+        view[max(0, row - 7) : row + 8, max(0, column - 7) : column + 8] = -1
+
+
+def _draw_overview(
+    figure: Any,
+    picture: np.ndarray,
+    colors: np.ndarray,
+    raster: Raster,
+    clusters: list[Window],
+    legend: tuple[Any, ...],
+) -> None:
+    axes = figure.subplots(2, 1)
+    extent = _extent(raster, Window(0, 0, *raster.shape_yx))
+    for ax, image, title in zip(axes, (picture, colors), ("NAIP, 0.6 m", "land cover"), strict=True):
+        ax.imshow(image[::4, ::4], extent=extent, interpolation="nearest")
+        ax.set(title=title, xticks=[], yticks=[], facecolor="#f2f2f2")
+        for number, window in enumerate(clusters, 1):
+            _draw_frame(ax, _extent(raster, window), str(number))
+    draw_legend(axes[1], legend, {label.value for label in legend})
+    axes[1].get_legend().set(loc="upper center", bbox_to_anchor=(0.5, -0.02))
+
+
+def _draw_clusters(
+    figure: Any,
+    picture: np.ndarray,
+    colors: np.ndarray,
+    raster: Raster,
+    trees: geopandas.GeoDataFrame,
+    clusters: list[Window],
+) -> None:
+    grid = figure.subplots(len(clusters), 3, squeeze=False)
+    for number, (axes, window) in enumerate(zip(grid, clusters, strict=True), 1):
+        extent = _extent(raster, window)
+        for ax, image in zip(axes, (picture, colors, picture), strict=True):
+            ax.imshow(image[window.slices_yx], extent=extent, interpolation="nearest")
+            ax.set(xticks=[], yticks=[], facecolor="#f2f2f2")
+        west, east, south, north = extent
+        inside = trees.cx[west:east, south:north]
+        draw_objects(axes[2], inside)
+        axes[0].set_ylabel(f"cluster {number}", fontsize=13)
+        axes[2].set_xlabel(f"{len(inside)} trees")
+    for ax, title in zip(grid[0], ("scene", "land cover", "trees"), strict=True):
+        ax.set_title(title, fontsize=13)
+
+
+def _draw_frame(ax: Axes, extent: tuple[float, float, float, float], text: str) -> None:
+    west, east, south, north = extent
+    ax.plot([west, east, east, west, west], [south, south, north, north, south], color="#d1006c")
+    ax.text(west, north, text, color="white", backgroundcolor="#d1006c", fontsize=9, va="bottom")
+
+
+def _extent(raster: Raster, window: Window) -> tuple[float, float, float, float]:
+    """Return west, east, south, north of a window in CRS units."""
+    west, north = raster.transform * (window.x, window.y)
+    east, south = raster.transform * (window.right, window.bottom)
+    return west, east, south, north

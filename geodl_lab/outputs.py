@@ -1,0 +1,292 @@
+"""Results as files: class rasters and probabilities as COG, objects as vector files.
+
+A class raster carries its palette in the file and its class names in a sidecar ``.aux.xml``
+(GDAL's PAM), the only place where GDAL and QGIS look for names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import geopandas
+import numpy as np
+import rasterio
+import rasterio.shutil
+import xarray as xr
+from rasterio.windows import Window as FileWindow
+
+from geodl_lab import settings
+from geodl_lab.errors import OutputError
+from geodl_lab.grid import Window
+from geodl_lab.package import LabelClass
+from geodl_lab.raster import Raster, as_raster
+from geodl_lab.staging import check_target, staged
+
+BLOCK = 512
+"""Side in pixels of a file's tiles."""
+
+VECTOR_DRIVERS = {".parquet": "Parquet", ".gpkg": "GPKG", ".geojson": "GeoJSON"}
+RASTER_ENDINGS = (".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class RasterFile:
+    """What a raster file says about itself.
+
+    Parameters
+    ----------
+    shape_yx, bands
+        Height and width in pixels, number of bands.
+    dtype, nodata
+        Pixel type and the value that means no data.
+    crs, transform
+        Georeference; pixel corners to CRS units.
+    classes
+        Classes for palette and names; empty for continuous values.
+    names
+        One name a band.
+    tags
+        Metadata, as text.
+    """
+
+    shape_yx: tuple[int, int]
+    bands: int
+    dtype: str
+    nodata: float
+    crs: Any
+    transform: Any
+    classes: tuple[LabelClass, ...] = ()
+    names: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BlockWriter:
+    """Writes blocks of a raster file in any order."""
+
+    file: Any
+
+    def write(self, window: Window, block: np.ndarray) -> None:
+        """Write values (band, y, x) at ``window``, counted from the file's first pixel."""
+        place = FileWindow(window.x, window.y, window.width, window.height)
+        self.file.write(block, window=place)
+
+
+@contextlib.contextmanager
+def raster_writer(target: Path, raster: RasterFile, *, overwrite: bool) -> Iterator[BlockWriter]:
+    """Open a raster to write block by block; it becomes a COG with overviews at the end.
+
+    Raises
+    ------
+    OutputError
+        If the target cannot be written; nothing half-written is left.
+    """
+    check_ending(target, RASTER_ENDINGS)
+    with staged(target, overwrite=overwrite) as path, _gdal():
+        rough = path.with_name("blocks.tif")
+        with rasterio.open(rough, "w", **_profile(raster)) as file:
+            _describe(file, raster)
+            yield BlockWriter(file)
+        _finish_cog(rough, path, raster)
+        rough.unlink()
+        if raster.classes:
+            sidecar(raster.classes).write(f"{path}.aux.xml", encoding="utf-8")
+
+
+def save(result: xr.DataArray, target: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a class raster or probabilities as a COG.
+
+    Parameters
+    ----------
+    result
+        (y, x) or (class, y, x); dask-backed results are computed chunk by chunk.
+    target
+        A ``.tif``.
+    overwrite
+        False refuses an existing file.
+
+    Returns
+    -------
+    pathlib.Path
+        The file written.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    target = Path(target)
+    raster = as_raster(result)
+    with raster_writer(target, _as_file(result, raster), overwrite=overwrite) as writer:
+        for window in _chunk_windows(raster):
+            rows, columns = window.slices_yx
+            writer.write(window, np.asarray(raster.array[:, rows, columns].values))
+    return target
+
+
+def save_objects(
+    frame: geopandas.GeoDataFrame, target: str | Path, *, overwrite: bool = False
+) -> Path:
+    """Write objects as GeoParquet, GeoPackage or GeoJSON (then in longitude and latitude).
+
+    Raises
+    ------
+    OutputError
+        If the file name's ending is none of these, or the file cannot be written.
+    """
+    target = Path(target)
+    check_ending(target, tuple(VECTOR_DRIVERS))
+    driver = VECTOR_DRIVERS[target.suffix.lower()]
+    with staged(target, overwrite=overwrite) as path:
+        if driver == "Parquet":
+            frame.to_parquet(path, index=False)
+        else:
+            kind = "Point" if "xmin" in frame else "Polygon"
+            plain = frame.copy()
+            if driver == "GeoJSON" and frame.crs is not None:
+                plain = plain.to_crs(4326)  # RFC 7946 knows nothing else
+            plain.to_file(path, driver=driver, engine="pyogrio", geometry_type=kind)
+    return target
+
+
+def check_output(target: Path, endings: tuple[str, ...], *, overwrite: bool) -> None:
+    """Refuse an output before any work is done.
+
+    Raises
+    ------
+    OutputError
+        If the ending, the folder or an existing file forbids it.
+    """
+    check_ending(target, endings)
+    check_target(target, overwrite=overwrite)
+
+
+def check_ending(target: Path, endings: tuple[str, ...]) -> None:
+    """Refuse a file name whose ending names no format we write.
+
+    Raises
+    ------
+    OutputError
+        If so.
+    """
+    if target.suffix.lower() not in endings:
+        raise OutputError(f"{target.name!r} is of no format we write; end it on {', '.join(endings)}")
+
+
+def classes_of(attrs: Mapping[str, Any]) -> tuple[LabelClass, ...]:
+    """Return the classes that CF flag attributes name; empty where there are none."""
+    if "flag_values" not in attrs:
+        return ()
+    values = np.atleast_1d(attrs["flag_values"]).tolist()
+    names = str(attrs.get("flag_meanings", "")).split() or [str(value) for value in values]
+    colors = str(attrs.get("flag_colors", "")).split() or ["#808080"] * len(values)
+    return tuple(
+        LabelClass(int(value), name.replace("_", " "), color)
+        for value, name, color in zip(values, names, colors, strict=True)
+    )
+
+
+def sidecar(classes: tuple[LabelClass, ...]) -> ElementTree.ElementTree:
+    """Return GDAL's PAM document with category names and a thematic attribute table."""
+    document = ElementTree.Element("PAMDataset")
+    band = ElementTree.SubElement(document, "PAMRasterBand", band="1")
+    names = {label.value: label.name for label in classes}
+    categories = ElementTree.SubElement(band, "CategoryNames")
+    for value in range(max(names) + 1):
+        ElementTree.SubElement(categories, "Category").text = names.get(value, "")
+    table = ElementTree.SubElement(band, "GDALRasterAttributeTable", tableType="thematic")
+    # GDAL's codes: type 0 integer, 2 text; usage 5 value, 2 name, 6-8 red, green, blue.
+    columns = (("Value", 0, 5), ("Class", 2, 2), ("Red", 0, 6), ("Green", 0, 7), ("Blue", 0, 8))
+    for index, (name, kind, usage) in enumerate(columns):
+        column = ElementTree.SubElement(table, "FieldDefn", index=str(index))
+        for tag, text in (("Name", name), ("Type", kind), ("Usage", usage)):
+            ElementTree.SubElement(column, tag).text = str(text)
+    for index, label in enumerate(classes):
+        row = ElementTree.SubElement(table, "Row", index=str(index))
+        for text in (label.value, label.name, *label.rgb):
+            ElementTree.SubElement(row, "F").text = str(text)
+    return ElementTree.ElementTree(document)
+
+
+def file_tags(attrs: Mapping[str, Any]) -> dict[str, str]:
+    """Return attributes as text; arrays as numbers with blanks between."""
+    return {
+        key: " ".join(map(str, value.tolist())) if isinstance(value, np.ndarray) else str(value)
+        for key, value in attrs.items()
+        if key != "_FillValue"
+    }
+
+
+def _as_file(result: xr.DataArray, raster: Raster) -> RasterFile:
+    names = result.coords["class"].values.tolist() if "class" in result.coords else []
+    nodata = raster.nodata
+    return RasterFile(
+        shape_yx=raster.shape_yx,
+        bands=raster.array.shape[0],
+        dtype=str(result.dtype),
+        nodata=np.nan if nodata is None else nodata,
+        crs=raster.crs,
+        transform=raster.transform,
+        classes=classes_of(result.attrs),
+        names=tuple(map(str, names)),
+        tags=file_tags(result.attrs),
+    )
+
+
+def _chunk_windows(raster: Raster) -> Iterator[Window]:
+    """Yield the array's own chunks, or strips of one row of tiles where it has none."""
+    height, width = raster.shape_yx
+    if raster.array.chunks is None:
+        rows, columns = [min(BLOCK, height - y) for y in range(0, height, BLOCK)], [width]
+    else:
+        rows, columns = map(list, raster.array.chunks[1:])
+    y = 0
+    for rise in rows:
+        x = 0
+        for run in columns:
+            yield Window(y, x, rise, run)
+            x += run
+        y += rise
+
+
+def _gdal() -> rasterio.Env:
+    return rasterio.Env(GDAL_CACHEMAX=settings.GDAL_CACHE, GDAL_NUM_THREADS="ALL_CPUS")
+
+
+def _profile(raster: RasterFile) -> dict[str, Any]:
+    height, width = raster.shape_yx
+    georeference = {} if raster.crs is None and raster.transform.is_identity else {
+        "crs": raster.crs, "transform": raster.transform,
+    }  # fmt: skip
+    return {
+        "driver": "GTiff", "height": height, "width": width, "count": raster.bands,
+        "dtype": raster.dtype, "nodata": raster.nodata, "tiled": True, "blockxsize": BLOCK,
+        "blockysize": BLOCK, "compress": "deflate", "zlevel": 1, "bigtiff": "if_safer",
+        "sparse_ok": True, "interleave": "band", **georeference,
+    }  # fmt: skip
+
+
+def _describe(file: Any, raster: RasterFile) -> None:
+    file.update_tags(**raster.tags)
+    for index, name in enumerate(raster.names, 1):
+        file.set_band_description(index, name)
+    if raster.classes and raster.dtype == "uint8":
+        palette = {label.value: (*label.rgb, 255) for label in raster.classes}
+        file.write_colormap(1, {**palette, int(raster.nodata): (0, 0, 0, 0)})
+
+
+def _finish_cog(rough: Path, path: Path, raster: RasterFile) -> None:
+    """Copy to a COG and read it back: a full disk can pass unnoticed until then."""
+    resampling = "MODE" if raster.classes else "AVERAGE"
+    rasterio.shutil.copy(
+        rough, path, driver="COG", compress="DEFLATE", blocksize=BLOCK, bigtiff="IF_SAFER",
+        overview_resampling=resampling, num_threads="ALL_CPUS",
+    )  # fmt: skip
+    with rasterio.open(rough) as one, rasterio.open(path) as other:
+        if [one.checksum(i) for i in one.indexes] != [other.checksum(i) for i in other.indexes]:
+            raise OSError("what was read back differs from what was written")

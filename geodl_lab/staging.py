@@ -1,0 +1,118 @@
+"""Write beside, then rename: an output is whole or it is not there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+import pyogrio.errors
+import rasterio.errors
+
+from geodl_lab.errors import OutputError
+
+SIDECARS = ("", ".aux.xml")
+"""Endings of the files that make one output, the main one first."""
+
+
+@contextlib.contextmanager
+def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give a path to write to; put what is there in the place of ``target`` at the end.
+
+    Parameters
+    ----------
+    target
+        Where the output shall be.
+    overwrite
+        False refuses an existing ``target``.
+
+    Yields
+    ------
+    pathlib.Path
+        A path of the same name in a hidden folder beside ``target``, locked against other runs.
+
+    Raises
+    ------
+    OutputError
+        If the output exists, its folder is not writable, another run writes to it, or the disk
+        is full. Whatever fails, ``target`` is as it was before.
+    """
+    check_target(target, overwrite=overwrite)
+    folder = target.parent / f".{target.name}.part"
+    lock = filelock.FileLock(target.parent / f".{target.name}.lock")
+    with _explained(target):
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            raise OutputError(
+                f"another run is writing to {str(target)!r}; wait for it or choose another output"
+            ) from None
+        try:
+            shutil.rmtree(folder, ignore_errors=True)  # left by a run that was killed
+            folder.mkdir()
+            yield folder / target.name
+            check_target(target, overwrite=overwrite)
+            _publish(folder, target)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            Path(lock.lock_file).unlink(missing_ok=True)
+            lock.release()
+
+
+def check_target(target: Path, *, overwrite: bool) -> None:
+    """Refuse an output that exists or cannot be written.
+
+    Raises
+    ------
+    OutputError
+        If so.
+    """
+    if target.is_dir():
+        raise OutputError(f"{str(target)!r} is a folder; give the name of a file in it")
+    if target.exists() and not overwrite:
+        raise OutputError(
+            f"{str(target)!r} exists; choose another output, or overwrite it on purpose "
+            "(--overwrite, overwrite=True)"
+        )
+    if not target.parent.is_dir():
+        raise OutputError(f"there is no folder {str(target.parent)!r}; make it first")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"the folder {str(target.parent)!r} is not writable; choose another output"
+        )
+
+
+def _publish(folder: Path, target: Path) -> None:
+    """Move the staged files into place, the main one last, and drop sidecars of older outputs."""
+    for ending in reversed(SIDECARS):
+        written = folder / (target.name + ending)
+        place = target.with_name(target.name + ending)
+        if written.exists():
+            _sync(written)
+            written.replace(place)
+        elif ending:
+            place.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _explained(target: Path) -> Iterator[None]:
+    """Word what the libraries raise when a file cannot be written."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except (OSError, rasterio.errors.RasterioError, pyogrio.errors.DataSourceError) as error:
+        free = shutil.disk_usage(target.parent).free / 1e6
+        text = str(error.__cause__ or error).strip().splitlines()
+        raise OutputError(
+            f"{str(target)!r} could not be written ({text[0] if text else type(error).__name__}); "
+            f"{free:.1f} MB are free there: make room or choose another folder"
+        ) from error

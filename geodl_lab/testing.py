@@ -1,0 +1,198 @@
+"""Small rasters and nets whose right answers are known, for the tests of this and other packages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import rioxarray as rioxarray  # the .rio accessor
+import torch
+import xarray as xr
+from affine import Affine
+from scipy import ndimage
+from torch import nn
+
+CRS = "EPSG:26911"
+
+
+def make_raster(
+    shape: tuple[int, int, int] = (3, 90, 70),
+    *,
+    seed: int = 0,
+    names: tuple[str, ...] = (),
+    nodata: int | None = None,
+    cell_size: float = 0.6,
+    crs: str | None = CRS,
+) -> xr.DataArray:
+    """Make a uint8 raster of smooth random texture.
+
+    Parameters
+    ----------
+    shape
+        (band, y, x).
+    seed
+        Other numbers give other textures.
+    names
+        Band names, stored where rioxarray stores them.
+    nodata
+        Value that means no data; none of the pixels has it by chance.
+    cell_size, crs
+        Georeference; None leaves the raster without a CRS.
+    """
+    noise = np.random.default_rng(seed).normal(size=shape)
+    smooth = ndimage.gaussian_filter(noise, (0, 2, 2), mode="wrap") * 400 + 128
+    values = np.clip(smooth, 1, 254).astype(np.uint8)
+    return wrap(values, names=names, nodata=nodata, cell_size=cell_size, crs=crs)
+
+
+def wrap(
+    values: np.ndarray,
+    *,
+    names: tuple[str, ...] = (),
+    nodata: float | None = None,
+    cell_size: float = 0.6,
+    crs: str | None = CRS,
+) -> xr.DataArray:
+    """Make a georeferenced DataArray of values (band, y, x)."""
+    _, height, width = values.shape
+    transform = Affine(cell_size, 0, 400_000, 0, -cell_size, 3_700_000)
+    coords = {
+        "y": transform.f + transform.e * (np.arange(height) + 0.5),
+        "x": transform.c + transform.a * (np.arange(width) + 0.5),
+    }
+    raster = xr.DataArray(values, dims=("band", "y", "x"), coords=coords)
+    if crs is not None:
+        raster = raster.rio.write_crs(crs).rio.write_transform(transform)
+    if nodata is not None:
+        raster = raster.rio.write_nodata(nodata)
+    if names:
+        raster.attrs["long_name"] = names
+    return raster
+
+
+class RandomNet(nn.Module):
+    """A small random encoder-decoder whose every path matters, so that seams would show.
+
+    Parameters
+    ----------
+    bands, classes
+        Channels in and out.
+    stride
+        Power of two: how often the net halves its input.
+    norm
+        ``batch`` (finite receptive field) or ``group`` (statistics of the whole window).
+    seed
+        Other numbers give other weights.
+    """
+
+    def __init__(
+        self,
+        bands: int = 3,
+        classes: int = 4,
+        *,
+        stride: int = 4,
+        norm: str = "batch",
+        seed: int = 0,
+        width: int = 8,
+    ) -> None:
+        super().__init__()
+        self.calls = 0
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.levels = stride.bit_length() - 1
+            self.down = nn.ModuleList(
+                _block(bands if level == 0 else width, width, norm)
+                for level in range(self.levels + 1)
+            )
+            self.up = nn.ModuleList(_block(2 * width, width, norm) for _ in range(self.levels))
+            self.head = nn.Conv2d(width, classes, 1)
+            self._settle(bands, max(64, 2 * stride))
+        self.eval()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, C, H, W) to (N, K, H, W)."""
+        self.calls += 1
+        skips = []
+        for level, block in enumerate(self.down):
+            x = block(nn.functional.max_pool2d(x, 2) if level else x)
+            skips.append(x)
+        x = skips.pop()
+        for block in self.up:
+            x = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+            x = block(torch.cat([x, skips.pop()], dim=1))
+        return self.head(x)
+
+    def _settle(self, bands: int, size: int) -> None:
+        """Set BatchNorm's statistics from texture, so that all classes occur."""
+        texture = make_raster((bands, 2 * size, 2 * size)).values.astype(np.float32) / 255
+        self.train()
+        with torch.no_grad():
+            for _ in range(20):
+                self(torch.from_numpy(texture)[None])
+            scores = self.eval()(torch.from_numpy(texture)[None])
+            self.head.bias -= scores.mean(dim=(0, 2, 3))
+        self.calls = 0
+
+
+class RegionDetector(nn.Module):
+    """Answers the boxes of bright connected regions of band 1, as seen in the window alone.
+
+    Parameters
+    ----------
+    level
+        Input value above which a pixel is bright.
+    """
+
+    def __init__(self, level: float = 0.5) -> None:
+        super().__init__()
+        self.level = level
+
+    def forward(self, x: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+        """Map (N, C, H, W) to one dict of boxes, labels and scores an image."""
+        return [self._image(image[0].cpu().numpy()) for image in x]
+
+    def _image(self, image: np.ndarray) -> dict[str, torch.Tensor]:
+        labels, _ = ndimage.label(image > self.level, np.ones((3, 3)))
+        found = [
+            (columns.start, rows.start, columns.stop, rows.stop)
+            for rows, columns in ndimage.find_objects(labels)
+        ]
+        return {
+            "boxes": torch.tensor(found, dtype=torch.float32).reshape(-1, 4),
+            "labels": torch.ones(len(found), dtype=torch.int64),
+            "scores": torch.full((len(found),), 0.9),
+        }
+
+
+class ScoreNet(nn.Module):
+    """Answers a logit map a class: band k scaled so that bright is likely."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, K, H, W) in 0..1 to logits (N, K, H, W)."""
+        return (x - 0.5) * 20
+
+
+def paint(
+    shape_yx: tuple[int, int], boxes: list[tuple[int, int, int, int]], *, value: int = 230
+) -> xr.DataArray:
+    """Make a dark one-band raster with bright rectangles x0, y0, x1, y1 in pixels."""
+    values = np.full((1, *shape_yx), 10, dtype=np.uint8)
+    for x0, y0, x1, y1 in boxes:
+        values[0, y0:y1, x0:x1] = value
+    return wrap(values)
+
+
+def pixel_boxes(frame: Any, raster: xr.DataArray) -> list[tuple[int, int, int, int]]:
+    """Return the boxes of detections in pixels, x0, y0, x1, y1, sorted."""
+    inverse = ~raster.rio.transform()
+    found = []
+    for west, south, east, north in frame.bounds.to_numpy():
+        x0, y0 = inverse * (west, north)
+        x1, y1 = inverse * (east, south)
+        found.append((round(x0), round(y0), round(x1), round(y1)))
+    return sorted(found)
+
+
+def _block(source: int, width: int, norm: str) -> nn.Sequential:
+    layer = nn.BatchNorm2d(width) if norm == "batch" else nn.GroupNorm(2, width)
+    return nn.Sequential(nn.Conv2d(source, width, 3, padding=1), layer, nn.ReLU())

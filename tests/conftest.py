@@ -1,0 +1,30 @@
+"""Shared by all tests: quick hypothesis profiles and models that are opened once."""
+
+from __future__ import annotations
+
+import hypothesis
+import pytest
+
+from geodl_lab import from_torch
+from geodl_lab.testing import RandomNet
+
+hypothesis.settings.register_profile("default", deadline=None, max_examples=25)
+hypothesis.settings.load_profile("default")
+
+NETS = {
+    "batchnorm": {"stride": 4, "norm": "batch"},
+    "groupnorm": {"stride": 4, "norm": "group"},
+    "stride32": {"stride": 32, "norm": "batch"},
+}
+
+
+@pytest.fixture(scope="session", params=NETS)
+def random_model(request):
+    """A random net of each kind, as a model."""
+    return from_torch(RandomNet(**NETS[request.param]), bands=3, classes=list("abcd"), window=64)
+
+
+@pytest.fixture(scope="session")
+def finite_model():
+    """A random net with a finite field."""
+    return from_torch(RandomNet(), bands=3, classes=list("abcd"), window=64)

@@ -1,0 +1,123 @@
+"""The measured field against nets whose field follows from their layers."""
+
+import pytest
+import torch
+from torch import nn
+
+from geodl_lab.errors import ModelError
+from geodl_lab.package import Field
+from geodl_lab.receptive import measure_field
+from geodl_lab.testing import RandomNet
+
+
+def convs(count, *, padding=1, dilation=1, mode="zeros"):
+    layers = []
+    for index in range(count):
+        layers += [
+            nn.Conv2d(
+                2 if index == 0 else 4, 4, 3, padding=padding, dilation=dilation, padding_mode=mode
+            ),
+            nn.ReLU(),
+        ]
+    torch.manual_seed(0)
+    return nn.Sequential(*layers).eval()
+
+
+def summary(field):
+    return field.finite, field.stride, field.halo, field.crop
+
+
+@pytest.mark.parametrize(
+    ("net", "expected"),
+    [
+        (convs(3), (True, 1, 3, 0)),
+        (convs(2, dilation=4, padding=4), (True, 1, 8, 0)),
+        (convs(2, mode="reflect"), (True, 1, 2, 0)),
+        (convs(3, padding=0), (True, 1, 3, 3)),
+        (nn.Conv2d(2, 3, 1), (True, 1, 0, 0)),
+        (nn.Sequential(nn.AvgPool2d(3), nn.Upsample(scale_factor=3)), (True, 3, 3, 0)),  # safe: measured at every phase
+    ],
+    ids=["3 convs", "dilated", "reflect", "valid", "pointwise", "stride 3"],
+)
+def test_field_of_known_layers(net, expected):
+    window = 66 if expected[1] == 3 else 64
+    assert summary(measure_field(net, 2, window=window)) == expected
+
+
+@pytest.mark.parametrize("stride", [2, 8, 32])
+def test_stride_of_a_unet_is_its_pooling(stride):
+    field = measure_field(RandomNet(bands=2, stride=stride), 2, window=64)
+    assert field.finite and field.stride == stride and field.halo % stride == 0
+
+
+class ChipMean(nn.Module):
+    def forward(self, x):
+        return x - x.mean(dim=(2, 3), keepdim=True)
+
+
+class SqueezeExcite(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(2, 2, 3, padding=1)
+
+    def forward(self, x):
+        y = self.conv(x)
+        return y * torch.sigmoid(nn.functional.adaptive_avg_pool2d(y, 1))
+
+
+class Coordinates(nn.Module):
+    def forward(self, x):
+        return x + torch.arange(x.shape[-1], dtype=x.dtype)
+
+
+class FixedSize(nn.Module):
+    def forward(self, x):
+        if x.shape[-2:] != (64, 64):
+            raise ValueError("64 x 64 only")
+        return x
+
+
+@pytest.mark.parametrize(
+    "net", [ChipMean(), SqueezeExcite(), Coordinates(), FixedSize(), RandomNet(2, norm="group")],
+    ids=["chip mean", "squeeze-excite", "coordinates", "fixed size", "group norm"],
+)  # fmt: skip
+def test_what_depends_on_the_whole_window_is_unbounded(net):
+    field = measure_field(net, 2, window=64)
+    assert not field.finite
+    assert field.halo == 16
+
+
+class SwallowsNan(nn.Module):
+    """Hides NaN from anything that looks for it, but sees 5 px far."""
+
+    def forward(self, x):
+        x = torch.nan_to_num(x)
+        return nn.functional.max_pool2d(x, 11, stride=1, padding=5)
+
+
+def test_a_net_that_hides_nan_is_still_seen():
+    assert summary(measure_field(SwallowsNan(), 2, window=64)) == (True, 1, 5, 0)
+
+
+def test_float32_constants_do_not_stop_the_measure():
+    traced = torch.jit.trace(RandomNet(bands=2), torch.rand(1, 2, 64, 64))
+    eager = measure_field(RandomNet(bands=2), 2, window=64)
+    assert measure_field(traced, 2, window=64).halo == eager.halo
+
+
+def test_memory_is_counted():
+    field = measure_field(nn.Conv2d(2, 16, 1), 2, window=64)
+    assert 64 <= field.memory < 200
+
+
+def test_outputs_of_other_sizes_are_refused():
+    with pytest.raises(ModelError, match="upsample its output"):
+        measure_field(nn.Sequential(nn.Conv2d(2, 3, 1), nn.AvgPool2d(4)), 2, window=64)
+    with pytest.raises(ModelError, match="does not run"):
+        measure_field(nn.Conv2d(5, 3, 1), 2, window=64)
+    with pytest.raises(ModelError, match="possible is a tensor"):
+        measure_field(nn.Sequential(nn.Flatten()), 2, window=64)
+
+
+def test_field_is_a_plain_value():
+    assert Field(finite=True) == Field(finite=True, stride=1, halo=0)
