@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from geodl_lab.inference import Progress
 
 # typer comes with click or with a copy of it: this is the base of the errors of either.
-USAGE_ERROR = typer.BadParameter.__mro__[2]
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 models = typer.Typer(help="The models that can be named with --model.")

@@ -24,9 +24,20 @@ from geodl_lab.package import NODATA, Decoder, ModelPackage
 class Head(Protocol):
     """Reduces scores on the device to what travels back."""
 
-    dtype: np.dtype[Any]
-    fill: float
-    channels: int
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        ...
+
+    @property
+    def fill(self) -> float:
+        """Value where the raster has no data."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Number of bands of the result."""
+        ...
 
     def __call__(self, scores: torch.Tensor) -> torch.Tensor:
         """Map scores (N, K, H, W) to (N, channels, H, W)."""
@@ -110,7 +121,11 @@ def score_channels(package: ModelPackage, answered: int) -> int:
     """
     classes = len(package.classes)
     sized = package.decoder is not None and package.decoder.name == "heatmap"
-    possible = {classes: classes, classes + 1: classes, **({classes + 2: classes + 2} if sized else {})}
+    possible = {
+        classes: classes,
+        classes + 1: classes,
+        **({classes + 2: classes + 2} if sized else {}),
+    }
     if answered not in possible:
         raise ModelError(
             f"model {package.name!r} answers {answered} channels for {classes} classes; possible "
@@ -292,7 +307,7 @@ class RegionFinder:
         return Detections(boxes, values, scores).sorted()
 
     def _label(self, core: Window, k: int, logits: np.ndarray) -> np.ndarray:
-        """Number the regions of one block, go on counting from the blocks before."""
+        """Give the regions of one block numbers, counting on from the blocks before."""
         labels, count = ndimage.label(logits > _logit(self.decoder.threshold), np.ones((3, 3)))
         if not count:
             return labels.astype(np.int64)
@@ -314,7 +329,10 @@ class RegionFinder:
             if low != high:
                 self._parent[high] = low
                 mine, theirs = self._boxes[low], self._boxes[high]
-                self._boxes[low] = [*map(min, mine[:2], theirs[:2]), *map(max, mine[2:], theirs[2:])]
+                self._boxes[low] = [
+                    *map(min, mine[:2], theirs[:2]),
+                    *map(max, mine[2:], theirs[2:]),
+                ]
                 self._scores[low] = max(self._scores[low], self._scores[high])
 
     def _root(self, index: int) -> int:

@@ -109,7 +109,8 @@ def draw_preview(
     colors = class_colors(labels.array.values[0], legend)
     clusters = list(densest(valid_pixels(raster.array.values, raster.nodata), 3))
     figure = Figure(figsize=(19, 15), layout="constrained", dpi=100)
-    left, right = figure.subfigures(1, 2, width_ratios=(5, 13))
+    parts: Any = figure.subfigures(1, 2, width_ratios=(5, 13))
+    left, right = parts
     _draw_overview(left, picture, colors, raster, clusters, legend)
     _draw_clusters(right, picture, colors, raster, trees, clusters)
     with staged(target, overwrite=True) as path:
@@ -139,7 +140,9 @@ def _draw_overview(
 ) -> None:
     axes = figure.subplots(2, 1)
     extent = _extent(raster, Window(0, 0, *raster.shape_yx))
-    for ax, image, title in zip(axes, (picture, colors), ("NAIP, 0.6 m", "land cover"), strict=True):
+    for ax, image, title in zip(
+        axes, (picture, colors), ("NAIP, 0.6 m", "land cover"), strict=True
+    ):
         ax.imshow(image[::4, ::4], extent=extent, interpolation="nearest")
         ax.set(title=title, xticks=[], yticks=[], facecolor="#f2f2f2")
         for number, window in enumerate(clusters, 1):

@@ -64,7 +64,7 @@ class Detections:
         return self.select(_contains(area, self.centres))
 
     def sorted(self) -> Detections:
-        """Return the objects from top left to bottom right: the order in which they came is gone."""
+        """Return the objects from top left to bottom right, whatever order they came in."""
         x0, y0, x1, y1 = self.boxes.T
         return self.select(np.lexsort((self.scores, self.label_ids, y1, x1, x0, y0)))
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import geopandas
 
-from geodl_lab.pixels import class_attrs, class_head, prepare_dense, provenance
-from geodl_lab.objects import detect
 from geodl_lab.inference import Progress, blocks
+from geodl_lab.objects import detect
 from geodl_lab.outputs import (
     RASTER_ENDINGS,
     VECTOR_DRIVERS,
@@ -21,7 +20,8 @@ from geodl_lab.outputs import (
 )
 from geodl_lab.package import NODATA
 from geodl_lab.packages import open_model
-from geodl_lab.raster import Bands, open_raster
+from geodl_lab.pixels import class_attrs, class_head, prepare_dense, provenance
+from geodl_lab.raster import open_raster
 from geodl_lab.runtime import Model
 
 
@@ -31,12 +31,9 @@ def classify_file(
     model: str | Path | Model,
     *,
     overwrite: bool = True,
-    area: Any = None,
-    bands: Bands | None = None,
     threshold: float | None = None,
-    device: str = "auto",
-    precision: str = "auto",
     progress: Progress | None = None,
+    **options: Any,
 ) -> Path:
     """Classify a raster file into a COG with palette and class names.
 
@@ -46,7 +43,7 @@ def classify_file(
         Any raster that GDAL opens.
     target
         A ``.tif``; it appears when it is complete.
-    model, area, bands, threshold, device, precision, progress
+    model, threshold, progress, options
         As in `geodl_lab.classify`.
     overwrite
         False refuses an existing target.
@@ -65,9 +62,7 @@ def classify_file(
     check_output(target, RASTER_ENDINGS, overwrite=overwrite)
     model = open_model(model)
     head = class_head(model.package, threshold)
-    raster, planned, pixels, window = prepare_dense(
-        open_raster(source), model, area=area, bands=bands, device=device, precision=precision
-    )
+    raster, planned, pixels, window = prepare_dense(open_raster(source), model, **options)
     description = RasterFile(
         shape_yx=window.shape_yx,
         bands=1,
@@ -91,12 +86,7 @@ def detect_file(
     model: str | Path | Model,
     *,
     overwrite: bool = True,
-    area: Any = None,
-    bands: Bands | None = None,
-    threshold: float | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    progress: Progress | None = None,
+    **options: Any,
 ) -> geopandas.GeoDataFrame:
     """Detect objects in a raster file and write them as GeoParquet, GeoPackage or GeoJSON.
 
@@ -106,7 +96,7 @@ def detect_file(
         Any raster that GDAL opens.
     target
         A ``.parquet``, ``.gpkg`` or ``.geojson``; it appears when it is complete.
-    model, area, bands, threshold, device, precision, progress
+    model, options
         As in `geodl_lab.detect`.
     overwrite
         False refuses an existing target.
@@ -123,9 +113,6 @@ def detect_file(
     """
     target = Path(target)
     check_output(target, tuple(VECTOR_DRIVERS), overwrite=overwrite)
-    frame = detect(
-        open_raster(source), model, area=area, bands=bands, threshold=threshold, device=device,
-        precision=precision, progress=progress,
-    )  # fmt: skip
+    frame = detect(open_raster(source), model, **options)
     save_objects(frame, target, overwrite=overwrite)
     return frame

@@ -37,8 +37,15 @@ Progress = Callable[[int, int, str, float], None]
 class Source(Protocol):
     """Pixels of the bands that a model wants, in its order."""
 
-    shape_yx: tuple[int, int]
-    nodata: float | None
+    @property
+    def shape_yx(self) -> tuple[int, int]:
+        """Height and width of the raster in pixels."""
+        ...
+
+    @property
+    def nodata(self) -> float | None:
+        """The stored value that means no data, or None."""
+        ...
 
     def read(self, window: Window) -> np.ndarray:
         """Return stored values (band, y, x) of a window inside the raster."""
@@ -138,7 +145,9 @@ def choose_window(package: ModelPackage) -> tuple[int, int]:
     if package.fixed_window:
         return least, _capped(package, least)
     window = max(least, 2 * halo + stride)
-    while not _worth(window, halo) and field.memory * (window + stride) ** 2 <= settings.MEMORY_BUDGET:
+    while (
+        not _worth(window, halo) and field.memory * (window + stride) ** 2 <= settings.MEMORY_BUDGET
+    ):
         window += stride
     return window, halo
 
@@ -225,9 +234,7 @@ def objects(
             yield tile, result[0]
 
 
-def assemble(
-    planned: Plan, source: Source, area: Window, head: Head, **options: Any
-) -> np.ndarray:
+def assemble(planned: Plan, source: Source, area: Window, head: Head, **options: Any) -> np.ndarray:
     """Run a dense model and return the pixels of ``area``, shape (channel, y, x)."""
     result = np.full((head.channels, *area.shape_yx), head.fill, dtype=head.dtype)
     for core, block in blocks(planned, source, area, head, **options):
@@ -351,7 +358,7 @@ def valid_pixels(stored: np.ndarray, nodata: float | None) -> np.ndarray:
     numpy.ndarray
         (y, x) bool: False where all bands are nodata, and where any band is NaN or infinite.
     """
-    valid = np.ones(stored.shape[1:], dtype=bool)
+    valid: np.ndarray = np.ones(stored.shape[1:], dtype=bool)
     if nodata is not None and not np.isnan(nodata):
         valid &= (stored != nodata).any(axis=0)
     if stored.dtype.kind == "f":
@@ -374,7 +381,7 @@ def reflect_fill(stored: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """
     columns = _mirror(valid)
     filled = np.take_along_axis(stored, columns[None], axis=2)
-    rows = _mirror(valid.any(axis=1)[None])[0]
+    rows = _mirror(valid.any(axis=1, keepdims=True).T)[0]
     return filled[:, rows]
 
 

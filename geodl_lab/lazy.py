@@ -6,11 +6,12 @@ where is all that dask decides; what they contain is fixed by the grid.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
-import dask
 import dask.array
 import numpy as np
+from dask.delayed import delayed
 
 from geodl_lab import settings
 from geodl_lab.decode import Head
@@ -48,14 +49,14 @@ def lazy_dense(planned: Plan, source: RasterSource, head: Head, area: Window) ->
     rows = cut(planned.grid.rows, area.y, area.bottom, settings.CHUNK)
     columns = cut(planned.grid.columns, area.x, area.right, settings.CHUNK)
     pixels = source.raster.array.data[list(source.bands)]
-    shared = dask.delayed(
+    shared = delayed(
         (planned, head, source.shape_yx, source.nodata, source.limits), pure=True, traverse=False
     )
-    compute = dask.delayed(_compute_chunk, pure=True)
+    compute = delayed(_compute_chunk, pure=True)
     grid = []
-    for top, bottom in zip(rows, rows[1:], strict=False):
+    for top, bottom in itertools.pairwise(rows):
         line = []
-        for left, right in zip(columns, columns[1:], strict=False):
+        for left, right in itertools.pairwise(columns):
             chunk = Window(top, left, bottom - top, right - left)
             seen = _seen(planned, chunk)
             block = compute(shared, pixels[:, *seen.slices_yx], seen, chunk)

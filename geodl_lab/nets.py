@@ -65,7 +65,7 @@ class Unet(nn.Module):
     patch
         Side in pixels of the squares that are folded into channels before the first convolution
         and unfolded after the last: the output stays at full resolution, and no convolution runs
-        there, which is about three times faster on a CPU. 1 folds nothing.
+        there, which is much cheaper. 1 folds nothing.
     """
 
     def __init__(

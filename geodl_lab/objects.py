@@ -12,7 +12,6 @@ import numpy as np
 import shapely
 import xarray as xr
 
-from geodl_lab.pixels import prepare_dense, provenance, require_task
 from geodl_lab.decode import LogitHead, make_finder
 from geodl_lab.detections import Detections, merge_windows
 from geodl_lab.errors import OptionError
@@ -20,6 +19,7 @@ from geodl_lab.grid import Window
 from geodl_lab.inference import Plan, Progress, blocks, objects
 from geodl_lab.package import ModelPackage
 from geodl_lab.packages import open_model
+from geodl_lab.pixels import prepare_dense, provenance, require_task
 from geodl_lab.raster import Bands, Raster, RasterSource
 from geodl_lab.runtime import Model
 

@@ -175,7 +175,9 @@ def check_ending(target: Path, endings: tuple[str, ...]) -> None:
         If so.
     """
     if target.suffix.lower() not in endings:
-        raise OutputError(f"{target.name!r} is of no format we write; end it on {', '.join(endings)}")
+        raise OutputError(
+            f"{target.name!r} is of no format we write; end it on {', '.join(endings)}"
+        )
 
 
 def classes_of(attrs: Mapping[str, Any]) -> tuple[LabelClass, ...]:

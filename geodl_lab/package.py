@@ -6,9 +6,10 @@ engine, the server and the reprs read from. It needs numpy and nothing else.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -201,7 +202,7 @@ class ModelPackage:
     fixed_window: bool = False
     version: str = "1.0.0"
     sha256: str = ""
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -232,10 +233,14 @@ def make_classes(
     first
         Value of the first name: 0 for pixels, 1 for objects (0 is the background there).
     """
-    result = []
-    for index, label in enumerate(classes):
-        if isinstance(label, str):
-            color = DEFAULT_COLORS[index % len(DEFAULT_COLORS)]
-            label = LabelClass(first + index, label, color)
-        result.append(label if isinstance(label, LabelClass) else LabelClass(*label))
-    return tuple(result)
+    return tuple(_make_class(label, index, first) for index, label in enumerate(classes))
+
+
+def _make_class(
+    label: str | LabelClass | tuple[int, str, str], index: int, first: int
+) -> LabelClass:
+    if isinstance(label, LabelClass):
+        return label
+    if isinstance(label, str):
+        return LabelClass(first + index, label, DEFAULT_COLORS[index % len(DEFAULT_COLORS)])
+    return LabelClass(*label)

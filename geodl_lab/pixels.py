@@ -155,10 +155,10 @@ def prepare_dense(
     data: xr.DataArray | xr.Dataset,
     model: Model,
     *,
-    area: Any,
-    bands: Bands | None,
-    device: str,
-    precision: str,
+    area: Any = None,
+    bands: Bands | None = None,
+    device: str = "auto",
+    precision: str = "auto",
 ) -> tuple[Raster, Plan, RasterSource, Window]:
     """Check everything that can be checked before pixels are read.
 
@@ -184,7 +184,7 @@ def on_grid(
     """
     band, y, x = raster.array.dims
     rows, columns = window.slices_yx
-    frame = raster.array.isel({band: 0, y: rows, x: columns}).drop_vars(band, errors="ignore")
+    frame = raster.array.isel({band: 0, y: rows, x: columns}).drop_vars([band], errors="ignore")
     dims = (y, x) if values.ndim == 2 else ("class", y, x)
     attrs = {
         key: value

@@ -111,7 +111,9 @@ class Raster:
     def bounds(self) -> tuple[float, float, float, float]:
         """Left, bottom, right, top in CRS units."""
         height, width = self.shape_yx
-        corners = [self.transform * corner for corner in ((0, 0), (width, 0), (0, height), (width, height))]
+        corners = [
+            self.transform * corner for corner in ((0, 0), (width, 0), (0, height), (width, height))
+        ]
         xs, ys = zip(*corners, strict=True)
         return min(xs), min(ys), max(xs), max(ys)
 
@@ -292,7 +294,9 @@ def match_bands(
         return tuple(_position(item, names) for item in _listed(bands, inputs, names))
     if wanted and all(names.count(name) == 1 for name in wanted):
         return tuple(names.index(name) for name in wanted)
-    agree = all(not name or name == want for name, want in zip(names, wanted or names, strict=False))
+    agree = all(
+        not name or name == want for name, want in zip(names, wanted or names, strict=False)
+    )
     if len(names) == inputs.count and agree:
         return tuple(range(inputs.count))
     wants = ", ".join(inputs.bands) or f"{inputs.count} bands"
@@ -341,7 +345,9 @@ def area_window(raster: Raster, area: Any) -> Window:
             "left < right and bottom < top"
         )
     inverse = ~raster.transform
-    corners = [inverse * corner for corner in ((left, bottom), (right, top), (left, top), (right, bottom))]
+    corners = [
+        inverse * corner for corner in ((left, bottom), (right, top), (left, top), (right, bottom))
+    ]
     columns, rows = (np.round(values, 6) for values in zip(*corners, strict=True))
     first = int(np.floor(rows.min())), int(np.floor(columns.min()))
     last = int(np.ceil(rows.max())), int(np.ceil(columns.max()))

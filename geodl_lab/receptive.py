@@ -249,14 +249,12 @@ class _LiveBytes(TorchDispatchMode):
     """Counts the bytes of tensors that operators make, while they live."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.live = 0
         self.peak = 0
         self._known: set[int] = set()
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         answer = func(*args, **(kwargs or {}))
         for item in answer if isinstance(answer, tuple | list) else [answer]:
             if isinstance(item, torch.Tensor):

@@ -189,7 +189,7 @@ def _to_tensor(batch: np.ndarray) -> torch.Tensor:
     """Wrap stored values; byte order and unsigned types that torch cannot cast are made native."""
     if batch.dtype.kind not in "iufb":
         raise ModelError(f"pixels of type {batch.dtype} cannot be fed to a model; use numbers")
-    if not batch.dtype.isnative or batch.dtype.kind == "f" and batch.dtype.itemsize > 8:
+    if not batch.dtype.isnative or (batch.dtype.kind == "f" and batch.dtype.itemsize > 8):
         batch = batch.astype(np.float32)
     return torch.from_numpy(np.ascontiguousarray(batch))
 

@@ -1,11 +1,11 @@
-"""Small rasters and nets whose right answers are known, for the tests of this and other packages."""
+"""Small rasters and nets whose right answers are known, for tests here and elsewhere."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import rioxarray as rioxarray  # the .rio accessor
+import rioxarray  # noqa: F401  the .rio accessor
 import torch
 import xarray as xr
 from affine import Affine

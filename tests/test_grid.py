@@ -47,9 +47,7 @@ def test_every_core_has_its_halo_or_the_rim_inside_its_window(axis):
 def test_indices_are_the_owners_of_a_range(axis, data):
     start = data.draw(st.integers(0, axis.size - 1))
     stop = data.draw(st.integers(start + 1, axis.size))
-    touching = [
-        i for i in range(axis.count) if axis.core(i)[0] < stop and axis.core(i)[1] > start
-    ]
+    touching = [i for i in range(axis.count) if axis.core(i)[0] < stop and axis.core(i)[1] > start]
     assert list(axis.indices(start, stop)) == touching
 
 

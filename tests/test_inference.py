@@ -18,6 +18,7 @@ from geodl_lab.inference import (
     reflect_fill,
     valid_pixels,
 )
+from geodl_lab.package import InputSpec
 from geodl_lab.raster import as_raster, make_source
 from geodl_lab.testing import RandomNet, make_raster, wrap
 
@@ -49,7 +50,9 @@ def test_windows_without_data_run_no_forward():
     values[:, 300:310, 300:310] = 77
     raster = wrap(values, nodata=0)
     net.calls = 0
-    result = assemble(plan(model, (400, 400)), source_of(raster, model), Window(0, 0, 400, 400), HEAD)
+    result = assemble(
+        plan(model, (400, 400)), source_of(raster, model), Window(0, 0, 400, 400), HEAD
+    )
     assert 1 <= net.calls <= 4
     assert ((result[0] == 255) == (values[0] == 0)).all()
 
@@ -88,7 +91,9 @@ def test_a_failing_window_fails_the_run_and_is_named():
     model = from_torch(RandomNet(), bands=3, classes=list("abcd"), window=64, name="net")
     broken = type(model)(model.package, Fails())
     planned = plan(broken, (300, 300))
-    with pytest.raises(RunError, match=r"'net' failed on the window at row \d+, column \d+ .*boom$"):
+    with pytest.raises(
+        RunError, match=r"'net' failed on the window at row \d+, column \d+ .*boom$"
+    ):
         assemble(planned, source_of(wrap(values), broken), planned.grid.whole, HEAD)
 
 
@@ -145,8 +150,6 @@ def test_rim_is_reflected_like_numpy():
 
 
 def from_torch_inputs():
-    from geodl_lab.package import InputSpec
-
     return InputSpec(("gray",))
 
 

@@ -198,7 +198,9 @@ def test_dimension_orders_and_datasets_agree(finite_model):
 def test_sliced_raster_keeps_its_place(finite_model):
     part = RASTER.isel(y=slice(50, 150), x=slice(20, 120))
     result = part.dl.classify(finite_model)
-    assert result.rio.transform() == RASTER.rio.transform() * RASTER.rio.transform().translation(20, 50)
+    assert result.rio.transform() == RASTER.rio.transform() * RASTER.rio.transform().translation(
+        20, 50
+    )
 
 
 def test_no_crs_works_and_says_so(finite_model, caplog):

@@ -35,7 +35,10 @@ def summary(field):
         (convs(2, mode="reflect"), (True, 1, 2, 0)),
         (convs(3, padding=0), (True, 1, 3, 3)),
         (nn.Conv2d(2, 3, 1), (True, 1, 0, 0)),
-        (nn.Sequential(nn.AvgPool2d(3), nn.Upsample(scale_factor=3)), (True, 3, 3, 0)),  # safe: measured at every phase
+        (
+            nn.Sequential(nn.AvgPool2d(3), nn.Upsample(scale_factor=3)),
+            (True, 3, 3, 0),
+        ),  # safe: measured at every phase
     ],
     ids=["3 convs", "dilated", "reflect", "valid", "pointwise", "stride 3"],
 )

@@ -65,7 +65,9 @@ def _load(weights: Path) -> Any:
     try:
         return torch.jit.load(str(weights), map_location="cpu").eval()
     except (RuntimeError, ValueError) as error:
-        raise ModelError(f"the weights {weights.name!r} do not open; get the model again") from error
+        raise ModelError(
+            f"the weights {weights.name!r} do not open; get the model again"
+        ) from error
 
 
 def _package(text: dict[str, Any], path: Path, weights: Path, network: Any) -> ModelPackage:

@@ -22,7 +22,7 @@ from geodl_lab.receptive import measure_field
 from geodl_lab.runtime import Model, hash_network, on_one_thread
 
 
-def from_torch(
+def from_torch(  # noqa: PLR0913  the public contract: each is one fact about the module
     module: torch.nn.Module,
     task: str = "classify",
     *,
@@ -110,7 +110,7 @@ def from_torch(
         classes=labels,
         window=window,
         field=_field(module, inputs.count, window, kind, padding),
-        decoder=kind and Decoder(kind, threshold, radius, box_size, size_unit),
+        decoder=Decoder(kind, threshold, radius, box_size, size_unit) if kind else None,
         fixed_window=fixed_window,
         sha256=hash_network(module),
     )

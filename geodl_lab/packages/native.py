@@ -63,7 +63,8 @@ def read_json(path: Path) -> dict[str, Any]:
         text = json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
         raise ModelError(
-            f"{str(path)!r} is no valid JSON: line {error.lineno}, column {error.colno}: {error.msg}"
+            f"{str(path)!r} is no valid JSON: line {error.lineno}, column {error.colno}: "
+            f"{error.msg}"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{str(path)!r} cannot be read: {error}") from error
