@@ -381,7 +381,8 @@ def reflect_fill(stored: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """
     columns = _mirror(valid)
     filled = np.take_along_axis(stored, columns[None], axis=2)
-    rows = _mirror(valid.any(axis=1, keepdims=True).T)[0]
+    some: np.ndarray = np.any(valid, axis=1, keepdims=True).T
+    rows = _mirror(some)[0]
     return filled[:, rows]
 
 
