@@ -16,6 +16,9 @@ from geodl_lab.grid import Tile, Window
 SAME = 0.5
 """Least IoU of one object seen whole by two windows, and least overlap of its fragments."""
 
+TOUCH = 3
+"""Pixels from its window's edge at which a box counts as cut: detectors do not hit it exactly."""
+
 COVERED = 0.7
 """Share of a fragment inside a whole box at which the fragment is that object."""
 
@@ -63,6 +66,27 @@ class Detections:
         """Return the objects whose middle lies in ``area`` (left and top edge belong to it)."""
         return self.select(_contains(area, self.centres))
 
+    def meeting(self, area: Window) -> Detections:
+        """Return the objects whose box has a pixel in ``area``."""
+        left, top, right, bottom = self.boxes.T
+        return self.select(
+            (left < area.right) & (right > area.x) & (top < area.bottom) & (bottom > area.y)
+        )
+
+    def clipped(self, area: Window) -> Detections:
+        """Return boxes cut off at the edges of ``area``; those outside it are dropped."""
+        low, high = np.array([area.x, area.y]), np.array([area.right, area.bottom])
+        boxes = np.hstack(
+            [np.clip(self.boxes[:, :2], low, high), np.clip(self.boxes[:, 2:], low, high)]
+        )
+        cut = Detections(boxes, self.label_ids, self.scores)
+        return cut.select((boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3]))
+
+    def cut_by(self, explored: Window, raster: Window) -> Detections:
+        """Return the objects that may go on beyond the pixels looked at, inside the raster."""
+        edges = np.array(_edges(explored)), np.array(_edges(raster))
+        return self.select(_touching(self.boxes, *edges))
+
     def sorted(self) -> Detections:
         """Return the objects from top left to bottom right, whatever order they came in."""
         x0, y0, x1, y1 = self.boxes.T
@@ -103,14 +127,15 @@ def merge_windows(found: Sequence[tuple[Tile, Detections]], raster: Window) -> D
     Returns
     -------
     Detections
-        Each object once, in an order that does not depend on that of ``found``.
+        Each object once, cut off at the raster's edges, in an order that does not depend on that
+        of ``found``.
     """
     views = _views(found, raster)
     whole = views.select(~views.fragment)
     fragments = views.select(views.fragment)
     whole = whole.select(~_outranked(whole))
     fragments = fragments.select(~_covered(fragments, whole))
-    return concatenate([whole.objects, _joined(fragments)]).sorted()
+    return concatenate([whole.objects, _joined(fragments)]).clipped(raster).sorted()
 
 
 @dataclass(frozen=True)
@@ -150,11 +175,15 @@ def _views(found: Sequence[tuple[Tile, Detections]], raster: Window) -> _Views:
     cores = np.array([_edges(tile.core) for tile, _ in found], dtype=float).reshape(-1, 4)
     ids = np.repeat(np.arange(len(found)), counts)
     objects = concatenate(objects for _, objects in found)
-    limits = np.array(_edges(raster), dtype=float)
+    fragment = _touching(objects.boxes, windows[ids], np.array(_edges(raster)))
+    return _Views(objects, windows[ids], cores[ids], ids, fragment)
+
+
+def _touching(boxes: np.ndarray, windows: np.ndarray, raster: np.ndarray) -> np.ndarray:
+    """Mark boxes (object, 4) at an edge of their window that is not the raster's edge."""
     sign = np.array([1, 1, -1, -1])
-    inner = (windows[ids] - limits) * sign > 0
-    touches = (objects.boxes - windows[ids]) * sign < 1
-    return _Views(objects, windows[ids], cores[ids], ids, (inner & touches).any(axis=1))
+    inner = (windows - raster) * sign > 0
+    return (inner & ((boxes - windows) * sign < TOUCH)).any(axis=1)
 
 
 def _outranked(views: _Views) -> np.ndarray:

@@ -8,7 +8,7 @@ window (design property 1), and cores partition the raster (property 3).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from geodl_lab.errors import OptionError
@@ -69,6 +69,13 @@ class Window:
     def relative_to(self, origin: Window) -> Window:
         """Return the same pixels counted from the first pixel of ``origin``."""
         return Window(self.y - origin.y, self.x - origin.x, self.height, self.width)
+
+
+def hull(windows: Sequence[Window]) -> Window:
+    """Return the smallest window that holds all of at least one."""
+    y, x = min(w.y for w in windows), min(w.x for w in windows)
+    bottom, right = max(w.bottom for w in windows), max(w.right for w in windows)
+    return Window(y, x, bottom - y, right - x)
 
 
 @dataclass(frozen=True, slots=True)

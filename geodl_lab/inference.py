@@ -422,8 +422,10 @@ def _filled(head: Head, core: Window, result: tuple[np.ndarray, np.ndarray] | No
 
 def _axis(package: ModelPackage, size: int, window: int, halo: int) -> Axis:
     field = package.field
-    clamped = field.finite and field.crop == 0
-    fixed = package.fixed_window or not clamped
+    boxes = package.decoder is not None and package.decoder.name == "boxes"
+    # Boxes: over the rim a detector would see mirror images, so its windows stay inside too.
+    clamped = boxes or (field.finite and field.crop == 0)
+    fixed = package.fixed_window or boxes or not clamped
     return Axis(size, window, halo, field.stride, clamped=clamped, fixed=fixed)
 
 

@@ -15,7 +15,7 @@ from dask.delayed import delayed
 
 from geodl_lab import settings
 from geodl_lab.decode import Head
-from geodl_lab.grid import Window, cut
+from geodl_lab.grid import Window, cut, hull
 from geodl_lab.inference import Plan, assemble
 from geodl_lab.raster import RasterSource, check_limits
 
@@ -69,9 +69,7 @@ def lazy_dense(planned: Plan, source: RasterSource, head: Head, area: Window) ->
 def _seen(planned: Plan, chunk: Window) -> Window:
     """Return the pixels of the raster that the windows of a chunk see."""
     windows = [tile.window for tile in planned.grid.tiles(chunk)]
-    y, x = min(w.y for w in windows), min(w.x for w in windows)
-    bottom, right = max(w.bottom for w in windows), max(w.right for w in windows)
-    return Window(y, x, bottom - y, right - x).intersect(planned.grid.whole)
+    return hull(windows).intersect(planned.grid.whole)
 
 
 def _compute_chunk(

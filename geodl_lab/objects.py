@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import xarray as xr
 from geodl_lab.decode import LogitHead, make_finder
 from geodl_lab.detections import Detections, merge_windows
 from geodl_lab.errors import OptionError
-from geodl_lab.grid import Window
+from geodl_lab.grid import Window, hull
 from geodl_lab.inference import Plan, Progress, blocks, objects
 from geodl_lab.package import ModelPackage
 from geodl_lab.packages import open_model
@@ -80,10 +79,18 @@ def find(
     """Find the objects whose middle lies in ``area``, in pixels of the raster."""
     decoder = planned.model.package.decoder
     assert decoder is not None
-    if decoder.name == "boxes":
-        return _find_boxes(planned, source, area, progress)
-    margin = decoder.radius if decoder.name == "heatmap" else planned.model.package.window
-    return _find_dense(planned, source, area, margin, progress)
+    whole, margin = planned.grid.whole, planned.model.package.window
+    if decoder.name == "heatmap":
+        fed = _grown(area, decoder.radius, whole)
+        return _find_dense(planned, source, fed, progress)[0].inside(area)
+    search = _find_boxes if decoder.name == "boxes" else _find_dense
+    fed = _grown(area, margin, whole)
+    while True:  # look further where an object of the area goes on beyond what was looked at
+        found, explored = search(planned, source, fed, progress)
+        if not len(found.meeting(area).cut_by(explored, whole)):
+            return found.inside(area)
+        margin *= 2
+        fed = _grown(fed, margin, whole)
 
 
 def to_frame(found: Detections, raster: Raster, planned: Plan) -> geopandas.GeoDataFrame:
@@ -119,25 +126,25 @@ def _with_threshold(model: Model, threshold: float | None) -> Model:
 
 
 def _find_dense(
-    planned: Plan, source: RasterSource, area: Window, margin: int, progress: Progress | None
-) -> Detections:
-    """Read objects from the assembled score raster of ``area`` and ``margin`` pixels around it."""
+    planned: Plan, source: RasterSource, fed: Window, progress: Progress | None
+) -> tuple[Detections, Window]:
+    """Read objects from the assembled score raster of ``fed``; return also what was looked at."""
     package = planned.model.package
-    fed = _grown(area, margin, planned.grid.whole)
     head = LogitHead(len(package.classes), _channels(package))
     finder = make_finder(package, fed)
     for core, block in blocks(planned, source, fed, head, progress=progress):
         part = core.intersect(fed)
         finder.feed(part, block[:, *part.relative_to(core).slices_yx])
-    return finder.finish().inside(area)
+    return finder.finish(), fed
 
 
 def _find_boxes(
-    planned: Plan, source: RasterSource, area: Window, progress: Progress | None
-) -> Detections:
-    fed = _grown(area, planned.model.package.window, planned.grid.whole)
-    found: Iterable[Any] = objects(planned, source, fed, progress=progress)
-    return merge_windows(list(found), planned.grid.whole).inside(area)
+    planned: Plan, source: RasterSource, fed: Window, progress: Progress | None
+) -> tuple[Detections, Window]:
+    """Merge the boxes of all windows that own a pixel of ``fed``."""
+    seen = list(objects(planned, source, fed, progress=progress))
+    explored = hull([tile.window for tile in planned.grid.tiles(fed)])
+    return merge_windows(seen, planned.grid.whole), explored
 
 
 def _channels(package: ModelPackage) -> int:

@@ -93,9 +93,13 @@ class Raster:
         Coordinates win over a stored transform, which goes stale when an array is sliced.
         """
         stored = self.array.rio.transform()
-        y, x = (self.array.coords.get(dim) for dim in self.array.dims[1:])
+        # Not coords.get(dim): xarray would make up 0, 1, 2 for a dimension without coordinates.
+        dims, coords = self.array.dims[1:], self.array.coords
+        y, x = (coords[dim] if dim in coords else None for dim in dims)
         if y is None or x is None or y.ndim != 1 or x.ndim != 1:
-            return stored
+            mapping = self.array.coords.get(self.array.rio.grid_mapping)
+            known = mapping is not None and "GeoTransform" in mapping.attrs
+            return stored if known else Affine.identity()
         ends = [
             (0.5, 0.5, x[0], y[0]),
             (x.size - 0.5, y.size - 0.5, x[-1], y[-1]),
