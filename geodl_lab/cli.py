@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import sys
 import time
+import traceback
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +25,9 @@ if TYPE_CHECKING:
 
 # typer comes with click or with a copy of it: this is the base of the errors of either.
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
+
+BARS: list[Any] = []
+"""Progress bars drawn by this run."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 models = typer.Typer(help="The models that can be named with --model.")
@@ -152,28 +160,61 @@ def info(name: Annotated[str, typer.Argument(metavar="NAME")], as_json: AsJson =
 def main() -> None:
     """Run the command line and turn errors into one line and an exit status."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"] or ["--help"]
-    debug = "--debug" in sys.argv
     if arguments == ["--version"]:
         print(__version__)
         return
-    logging.basicConfig(format="geodl: %(message)s", level=logging.WARNING)
+    debug = "--debug" in sys.argv
+    with contextlib.nullcontext() if debug else _own_words_only():
+        text, status = _run(arguments, debug=debug)
+        for bar in BARS:
+            bar.leave = status == 0
+            bar.close()
+        BARS.clear()
+        if text:
+            print("geodl: " + " ".join(text.split()), file=sys.stderr)
+    sys.exit(status)
+
+
+def _run(arguments: list[str], *, debug: bool) -> tuple[str, int]:
+    """Return what there is to say and the exit status."""
     try:
-        sys.exit(app(arguments, prog_name="geodl", standalone_mode=False) or 0)
-    except (GeodlError, USAGE_ERROR) as error:
-        if debug:
-            raise
-        _fail(f"{error}", 2)
+        return "", app(arguments, prog_name="geodl", standalone_mode=False) or 0
     except (KeyboardInterrupt, typer.Abort):
-        _fail("stopped; nothing was written", 130)
+        return "stopped; nothing was written", 130
     except Exception as error:
         if debug:
-            raise
-        _fail(f"internal error: {type(error).__name__}: {error}; run again with --debug", 1)
+            traceback.print_exc()
+        if isinstance(error, GeodlError):
+            return str(error), 2
+        if isinstance(error, USAGE_ERROR):
+            return f"{error.format_message()} (geodl --help says what is possible)", 2  # type: ignore[attr-defined]
+        return f"internal error: {type(error).__name__}: {error}; run again with --debug", 1
 
 
-def _fail(text: str, status: int) -> None:
-    print("geodl: " + " ".join(text.split()), file=sys.stderr)
-    sys.exit(status)
+@contextlib.contextmanager
+def _own_words_only() -> Iterator[None]:
+    """Keep warnings, other libraries' logs and what C libraries print away from stderr.
+
+    libtiff, for one, prints a line for every write that a full disk refuses.
+    """
+    stream = os.fdopen(os.dup(2), "w", buffering=1) if sys.stderr is sys.__stderr__ else sys.stderr
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("geodl: %(message)s"))
+    silent, logger = logging.NullHandler(), logging.getLogger("geodl_lab")
+    descriptor, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    with warnings.catch_warnings(), contextlib.redirect_stderr(stream):
+        warnings.simplefilter("ignore")
+        logger.addHandler(handler)
+        logging.getLogger().addHandler(silent)  # else logging prints what nobody handles
+        os.dup2(nowhere, 2)
+        try:
+            yield
+        finally:
+            os.dup2(descriptor, 2)
+            os.close(descriptor)
+            os.close(nowhere)
+            logging.getLogger().removeHandler(silent)
+            logger.removeHandler(handler)
 
 
 def _bar(stage: str) -> Progress:
@@ -183,6 +224,7 @@ def _bar(stage: str) -> Progress:
     def update(done: int, total: int, _stage: str, _left: float) -> None:
         if not bars:  # made late, so that an error before the first window stands alone
             bars.append(tqdm(desc=stage, unit="window", total=total))
+            BARS.extend(bars)
         bars[0].update(done - bars[0].n)
         if done == total:
             bars[0].close()

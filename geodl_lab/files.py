@@ -13,16 +13,18 @@ from geodl_lab.outputs import (
     RASTER_ENDINGS,
     VECTOR_DRIVERS,
     RasterFile,
+    check_ending,
     check_output,
     file_tags,
     raster_writer,
-    save_objects,
+    write_objects,
 )
 from geodl_lab.package import NODATA
 from geodl_lab.packages import open_model
 from geodl_lab.pixels import class_attrs, class_head, prepare_dense, provenance
 from geodl_lab.raster import open_raster
 from geodl_lab.runtime import Model
+from geodl_lab.staging import check_distinct, staged
 
 
 def classify_file(
@@ -59,6 +61,7 @@ def classify_file(
         If source, model, target or an option is not usable; the message says what to do.
     """
     target = Path(target)
+    check_distinct(source, target)
     check_output(target, RASTER_ENDINGS, overwrite=overwrite)
     model = open_model(model)
     head = class_head(model.package, threshold)
@@ -112,7 +115,9 @@ def detect_file(
         If source, model, target or an option is not usable; the message says what to do.
     """
     target = Path(target)
-    check_output(target, tuple(VECTOR_DRIVERS), overwrite=overwrite)
-    frame = detect(open_raster(source), model, **options)
-    save_objects(frame, target, overwrite=overwrite)
+    check_distinct(source, target)
+    check_ending(target, tuple(VECTOR_DRIVERS))
+    with staged(target, overwrite=overwrite) as path:
+        frame = detect(open_raster(source), model, **options)
+        write_objects(frame, path)
     return frame

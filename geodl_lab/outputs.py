@@ -7,6 +7,9 @@ A class raster carries its palette in the file and its class names in a sidecar 
 from __future__ import annotations
 
 import contextlib
+import json
+import warnings
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +19,7 @@ from xml.etree import ElementTree
 import geopandas
 import numpy as np
 import rasterio
+import rasterio.errors
 import rasterio.shutil
 import xarray as xr
 from rasterio.windows import Window as FileWindow
@@ -43,7 +47,7 @@ class RasterFile:
     shape_yx, bands
         Height and width in pixels, number of bands.
     dtype, nodata
-        Pixel type and the value that means no data.
+        Pixel type and the value that means no data, or None.
     crs, transform
         Georeference; pixel corners to CRS units.
     classes
@@ -57,7 +61,7 @@ class RasterFile:
     shape_yx: tuple[int, int]
     bands: int
     dtype: str
-    nodata: float
+    nodata: float | None
     crs: Any
     transform: Any
     classes: tuple[LabelClass, ...] = ()
@@ -67,14 +71,36 @@ class RasterFile:
 
 @dataclass(frozen=True)
 class BlockWriter:
-    """Writes blocks of a raster file in any order."""
+    """Writes blocks of a raster file in any order and remembers what they held.
+
+    Parameters
+    ----------
+    file
+        A rasterio file open for writing.
+    sums
+        CRC-32 of the values written at each window.
+    """
 
     file: Any
+    sums: dict[Window, int] = field(default_factory=dict)
 
     def write(self, window: Window, block: np.ndarray) -> None:
         """Write values (band, y, x) at ``window``, counted from the file's first pixel."""
-        place = FileWindow(window.x, window.y, window.width, window.height)
-        self.file.write(block, window=place)
+        self.file.write(block, window=_place(window))
+        self.sums[window] = zlib.crc32(np.ascontiguousarray(block))
+
+    def check(self, path: Path) -> None:
+        """Read all back from ``path``: a full disk can pass unnoticed until then.
+
+        Raises
+        ------
+        OSError
+            If a block differs.
+        """
+        with rasterio.open(path) as file:
+            for window, known in self.sums.items():
+                if zlib.crc32(file.read(window=_place(window))) != known:
+                    raise OSError("what was read back differs from what was written")
 
 
 @contextlib.contextmanager
@@ -91,8 +117,10 @@ def raster_writer(target: Path, raster: RasterFile, *, overwrite: bool) -> Itera
         rough = path.with_name("blocks.tif")
         with rasterio.open(rough, "w", **_profile(raster)) as file:
             _describe(file, raster)
-            yield BlockWriter(file)
-        _finish_cog(rough, path, raster)
+            writer = BlockWriter(file)
+            yield writer
+        _copy_to_cog(rough, path, raster)
+        writer.check(path)
         rough.unlink()
         if raster.classes:
             sidecar(raster.classes).write(f"{path}.aux.xml", encoding="utf-8")
@@ -141,17 +169,25 @@ def save_objects(
     """
     target = Path(target)
     check_ending(target, tuple(VECTOR_DRIVERS))
-    driver = VECTOR_DRIVERS[target.suffix.lower()]
     with staged(target, overwrite=overwrite) as path:
-        if driver == "Parquet":
-            frame.to_parquet(path, index=False)
-        else:
-            kind = "Point" if "xmin" in frame else "Polygon"
-            plain = frame.copy()
-            if driver == "GeoJSON" and frame.crs is not None:
-                plain = plain.to_crs(4326)  # RFC 7946 knows nothing else
-            plain.to_file(path, driver=driver, engine="pyogrio", geometry_type=kind)
+        write_objects(frame, path)
     return target
+
+
+def write_objects(frame: geopandas.GeoDataFrame, path: Path) -> None:
+    """Write objects in the format that the ending of ``path`` names, with their attributes."""
+    driver = VECTOR_DRIVERS[path.suffix.lower()]
+    if driver == "Parquet":
+        frame.to_parquet(path, index=False)
+        return
+    kind = "Point" if "xmin" in frame else "Polygon"
+    about: dict[str, Any] = {"layer_metadata": file_tags(frame.attrs)}
+    if driver == "GeoJSON":
+        frame = frame if frame.crs is None else frame.to_crs(4326)  # RFC 7946 knows nothing else
+        about = {"DESCRIPTION": json.dumps(file_tags(frame.attrs))}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'crs' was not provided")
+        frame.to_file(path, driver=driver, engine="pyogrio", geometry_type=kind, **about)
 
 
 def check_output(target: Path, endings: tuple[str, ...], *, overwrite: bool) -> None:
@@ -226,12 +262,11 @@ def file_tags(attrs: Mapping[str, Any]) -> dict[str, str]:
 
 def _as_file(result: xr.DataArray, raster: Raster) -> RasterFile:
     names = result.coords["class"].values.tolist() if "class" in result.coords else []
-    nodata = raster.nodata
     return RasterFile(
         shape_yx=raster.shape_yx,
         bands=raster.array.shape[0],
         dtype=str(result.dtype),
-        nodata=np.nan if nodata is None else nodata,
+        nodata=raster.nodata,
         crs=raster.crs,
         transform=raster.transform,
         classes=classes_of(result.attrs),
@@ -256,8 +291,18 @@ def _chunk_windows(raster: Raster) -> Iterator[Window]:
         y += rise
 
 
-def _gdal() -> rasterio.Env:
-    return rasterio.Env(GDAL_CACHEMAX=settings.GDAL_CACHE, GDAL_NUM_THREADS="ALL_CPUS")
+@contextlib.contextmanager
+def _gdal() -> Iterator[None]:
+    with (
+        rasterio.Env(GDAL_CACHEMAX=settings.GDAL_CACHE, GDAL_NUM_THREADS="ALL_CPUS"),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        yield
+
+
+def _place(window: Window) -> FileWindow:
+    return FileWindow(window.x, window.y, window.width, window.height)
 
 
 def _profile(raster: RasterFile) -> dict[str, Any]:
@@ -279,16 +324,13 @@ def _describe(file: Any, raster: RasterFile) -> None:
         file.set_band_description(index, name)
     if raster.classes and raster.dtype == "uint8":
         palette = {label.value: (*label.rgb, 255) for label in raster.classes}
-        file.write_colormap(1, {**palette, int(raster.nodata): (0, 0, 0, 0)})
+        nodata = {} if raster.nodata is None else {int(raster.nodata): (0, 0, 0, 0)}
+        file.write_colormap(1, {**palette, **nodata})
 
 
-def _finish_cog(rough: Path, path: Path, raster: RasterFile) -> None:
-    """Copy to a COG and read it back: a full disk can pass unnoticed until then."""
+def _copy_to_cog(rough: Path, path: Path, raster: RasterFile) -> None:
     resampling = "MODE" if raster.classes else "AVERAGE"
     rasterio.shutil.copy(
         rough, path, driver="COG", compress="DEFLATE", blocksize=BLOCK, bigtiff="IF_SAFER",
         overview_resampling=resampling, num_threads="ALL_CPUS",
     )  # fmt: skip
-    with rasterio.open(rough) as one, rasterio.open(path) as other:
-        if [one.checksum(i) for i in one.indexes] != [other.checksum(i) for i in other.indexes]:
-            raise OSError("what was read back differs from what was written")

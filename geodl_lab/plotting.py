@@ -66,14 +66,22 @@ def plot(
     step = max(1, -(-max(raster.shape_yx) // LARGEST))
     thin = Raster(raster.array[:, ::step, ::step])
     image = class_colors(thin.array.values[0], classes) if classes else true_color(thin, bands)
-    left, bottom, right, top = raster.bounds
+    (left, top), (right, bottom) = _corners(raster)
     ax.imshow(image, extent=(left, right, bottom, top), interpolation="nearest")
+    if raster.crs is not None and top < bottom:
+        ax.invert_yaxis()  # rows from south to north; those of a photo do go down
     ax.ticklabel_format(style="plain", useOffset=False)
     if classes and legend:
         draw_legend(ax, classes, set(np.unique(thin.array.values).tolist()))
     if objects is not None:
         draw_objects(ax, objects)
     return ax
+
+
+def _corners(raster: Raster) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the outer corners of the first and the last pixel as (x, y) in CRS units."""
+    height, width = raster.shape_yx
+    return raster.transform * (0, 0), raster.transform * (width, height)
 
 
 def class_colors(values: np.ndarray, classes: tuple[LabelClass, ...]) -> np.ndarray:

@@ -208,6 +208,8 @@ def open_raster(path: str | Path, *, chunks: Any = None) -> xr.DataArray:
         )
     if any(names):
         array.attrs["long_name"] = names
+    if isinstance(flags := array.attrs.get("flag_values"), str):
+        array.attrs["flag_values"] = np.array(flags.split(), dtype=array.dtype)  # GDAL keeps text
     return array
 
 

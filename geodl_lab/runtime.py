@@ -225,7 +225,7 @@ def _pool(device: str, threads: int, _process: int) -> ThreadPoolExecutor:
     pool = ThreadPoolExecutor(
         workers,
         thread_name_prefix=f"geodl-{device}",
-        initializer=torch.set_num_threads,
+        initializer=_begin_thread,
         initargs=(threads,),
     )
     barrier = threading.Barrier(workers)
@@ -236,3 +236,9 @@ def _pool(device: str, threads: int, _process: int) -> ThreadPoolExecutor:
     restore.start()
     restore.join()
     return pool
+
+
+def _begin_thread(threads: int) -> None:
+    # The first question sets a thread to the process's default: ask before, not after, we set it.
+    torch.get_num_threads()
+    torch.set_num_threads(threads)

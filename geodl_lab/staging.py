@@ -11,11 +11,20 @@ from pathlib import Path
 import filelock
 import pyogrio.errors
 import rasterio.errors
+from rasterio._err import CPLE_BaseError
 
-from geodl_lab.errors import OutputError
+from geodl_lab.errors import GeodlError, OutputError
 
-SIDECARS = ("", ".aux.xml")
-"""Endings of the files that make one output, the main one first."""
+SIDECARS = ("", ".aux.xml", ".ovr", ".msk")
+"""Endings of the files that GDAL reads as one raster, the main one first."""
+
+WRITE_ERRORS = (
+    OSError,
+    CPLE_BaseError,  # what rasterio lets through where a file is closed or copied
+    rasterio.errors.RasterioError,
+    pyogrio.errors.DataSourceError,
+    pyogrio.errors.DataLayerError,
+)
 
 
 @contextlib.contextmanager
@@ -44,6 +53,7 @@ def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
     folder = target.parent / f".{target.name}.part"
     lock = filelock.FileLock(target.parent / f".{target.name}.lock")
     with _explained(target):
+        Path(lock.lock_file).touch()  # says why if it cannot; the lock would only wait
         try:
             lock.acquire(blocking=False)
         except filelock.Timeout:
@@ -60,6 +70,20 @@ def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
             Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
+
+
+def check_distinct(source: str | Path, target: Path) -> None:
+    """Refuse to write a result over what it is made from.
+
+    Raises
+    ------
+    OutputError
+        If both names are of one file.
+    """
+    if target.exists() and os.path.exists(source) and os.path.samefile(source, target):
+        raise OutputError(
+            f"{str(target)!r} is the input itself and would be lost; choose another output"
+        )
 
 
 def check_target(target: Path, *, overwrite: bool) -> None:
@@ -107,12 +131,12 @@ def _explained(target: Path) -> Iterator[None]:
     """Word what the libraries raise when a file cannot be written."""
     try:
         yield
-    except OutputError:
+    except GeodlError:
         raise
-    except (OSError, rasterio.errors.RasterioError, pyogrio.errors.DataSourceError) as error:
+    except WRITE_ERRORS as error:
+        text = str(getattr(error, "strerror", None) or error.__cause__ or error).strip()
         free = shutil.disk_usage(target.parent).free / 1e6
-        text = str(error.__cause__ or error).strip().splitlines()
         raise OutputError(
-            f"{str(target)!r} could not be written ({text[0] if text else type(error).__name__}); "
-            f"{free:.1f} MB are free there: make room or choose another folder"
+            f"{str(target)!r} could not be written ({text.splitlines()[0]}; {free:.1f} MB are free "
+            "there): make room or choose another folder"
         ) from error

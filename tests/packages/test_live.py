@@ -1,0 +1,63 @@
+import pytest
+import torch
+
+from geodl_lab import from_torch
+from geodl_lab.errors import ModelError
+from geodl_lab.package import LabelClass
+from geodl_lab.testing import RandomNet, RegionDetector, ScoreNet
+
+
+def test_classes_bands_and_field_come_into_the_package():
+    model = from_torch(
+        RandomNet(), bands=["red", "green", "blue"], classes=["a", (9, "b", "#112233"), "c", "d"]
+    )
+    package = model.package
+    assert package.inputs.bands == ("red", "green", "blue") and package.inputs.scale == 1 / 255
+    assert [label.value for label in package.classes] == [0, 9, 2, 3]
+    assert package.field.finite and package.field.stride == 4
+    assert package.name == "RandomNet" and len(package.sha256) == 64
+
+
+def test_detectors_count_classes_from_one():
+    model = from_torch(ScoreNet(), "detect", bands=2, classes=["car", "ship"], window=64)
+    assert [label.value for label in model.package.classes] == [1, 2]
+    assert model.package.decoder.name == "regions"
+
+
+def test_boxes_take_a_quarter_window_or_the_padding_as_largest_object():
+    model = from_torch(RegionDetector(), "detect", bands=1, classes=["x"], window=128)
+    assert model.package.decoder.name == "boxes" and model.package.field.halo == 32
+    model = from_torch(RegionDetector(), "detect", bands=1, classes=["x"], window=128, padding=50)
+    assert model.package.field.halo == 50
+
+
+def test_padding_of_an_unbounded_net_is_the_callers():
+    net = RandomNet(norm="group")
+    model = from_torch(net, bands=3, classes=list("abcd"), window=64, padding=8)
+    assert model.package.field.halo == 8
+
+
+def test_the_module_is_put_into_evaluation_mode():
+    net = RandomNet().train()
+    assert not from_torch(net, bands=3, classes=list("abcd"), window=64).network.training
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "message"),
+    [
+        (RandomNet(), {"classes": ["a"]}, r"4 channels and 1 classes.*\[1\] channels"),
+        (RandomNet(), {"bands": 5}, r"does not run on float32 \(1, 5, 64, 64\)"),
+        (RandomNet(), {"task": "segment"}, "'segment' is not possible"),
+        (RandomNet(), {"window": 0}, "window 0"),
+        (RandomNet(norm="group"), {"padding": 40}, "padding 40 is not possible"),
+        (torch.nn.Flatten(), {}, "needs a tensor"),
+        (RandomNet(), {"task": "detect", "decoder": "magic"}, "'magic' is not one of auto"),
+        (RandomNet(), {"task": "detect", "decoder": "yolo"}, "'yolo' is not available"),
+        (RandomNet(), {"task": "detect", "decoder": "boxes"}, "needs a list of dicts"),
+        (RandomNet(), {"classes": [LabelClass(1, "a", "#000000")] * 4}, "same value"),
+    ],
+)
+def test_modules_that_do_not_fit_are_refused(module, options, message):
+    defaults = {"bands": 3, "classes": list("abcd"), "window": 64}
+    with pytest.raises(ModelError, match=message):
+        from_torch(module, **{**defaults, **options})

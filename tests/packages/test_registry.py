@@ -1,0 +1,31 @@
+import pytest
+import torch
+
+from geodl_lab import list_models, open_model
+from geodl_lab.errors import ModelError
+
+BUNDLED = ["aerial-landcover", "naip-landcover", "naip-trees", "tree-crowns"]
+
+
+def test_bundled_models_open_by_name():
+    assert list_models() == BUNDLED
+    for name in BUNDLED:
+        assert open_model(name).package.name == name
+
+
+def test_a_model_is_opened_once_a_process():
+    assert open_model("naip-trees") is open_model("naip-trees")
+    assert open_model(open_model("naip-trees")) is open_model("naip-trees")
+
+
+def test_unknown_models_are_named(tmp_path):
+    with pytest.raises(ModelError, match=r"no model 'nope': bundled are aerial-landcover, naip"):
+        open_model("nope")
+    with pytest.raises(ModelError, match="is no model package"):
+        open_model(tmp_path)
+    file = tmp_path / "weights.pkl"
+    file.touch()
+    with pytest.raises(ModelError, match="is no model package"):
+        open_model(file)
+    with pytest.raises(ModelError, match=r"bare module.*from_torch"):
+        open_model(torch.nn.ReLU())

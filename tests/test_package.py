@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from geodl_lab.errors import ModelError
+from geodl_lab.package import (
+    Decoder,
+    Field,
+    InputSpec,
+    LabelClass,
+    ModelPackage,
+    make_classes,
+)
+
+
+def package(**changes):
+    values = {
+        "name": "net", "task": "classify", "inputs": InputSpec(("red",)),
+        "classes": make_classes(["a", "b"]), "window": 64, "field": Field(finite=True),
+    }  # fmt: skip
+    return ModelPackage(**{**values, **changes})
+
+
+def test_classes_count_from_first_and_keep_what_is_given():
+    classes = make_classes(["a", (7, "b", "#102030"), LabelClass(9, "c", "#000000")], first=1)
+    assert [label.value for label in classes] == [1, 7, 9]
+    assert classes[1].rgb == (16, 32, 48)
+
+
+def test_class_values_are_bytes_in_channel_order():
+    values = package(classes=make_classes([(7, "b", "#102030"), (2, "a", "#102030")])).class_values
+    assert values.dtype == np.uint8 and values.tolist() == [7, 2]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: LabelClass(255, "x", "#000000"), "possible are 0..254"),
+        (lambda: LabelClass(1, "x", "red"), "write '#rrggbb'"),
+        (lambda: InputSpec(()), "at least one band"),
+        (lambda: InputSpec(("a", "b"), 3), "2 band names for 3 bands"),
+        (lambda: InputSpec(("a", "a")), "band names repeat"),
+        (lambda: InputSpec(("a", "b"), mean=(1.0,)), "mean has 1 numbers for 2 bands"),
+        (lambda: InputSpec(("a",), std=(0.0,)), "std holds a 0"),
+        (lambda: Decoder("magic"), "'magic' is not one of boxes"),
+        (lambda: Decoder("boxes", threshold=2), "threshold 2 is outside"),
+        (lambda: Decoder("heatmap", radius=0), "radius 0"),
+        (lambda: package(task="dream"), "'dream' is not one of classify"),
+        (lambda: package(window=0), "window 0 is not possible"),
+        (lambda: package(task="detect"), "names no decoder"),
+        (lambda: package(classes=make_classes([(1, "a", "#000000")] * 2)), "same value"),
+    ],
+)
+def test_impossible_values_are_refused(make, message):
+    with pytest.raises(ModelError, match=message):
+        make()

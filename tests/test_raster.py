@@ -1,0 +1,159 @@
+import numpy as np
+import pytest
+import rasterio
+import xarray as xr
+from affine import Affine
+
+from geodl_lab import open_raster
+from geodl_lab.errors import BandError, OptionError, RasterError
+from geodl_lab.grid import Window
+from geodl_lab.package import InputSpec
+from geodl_lab.raster import area_window, as_raster, common_name, make_source, match_bands
+from geodl_lab.testing import make_raster, wrap
+
+RGBN = InputSpec(("red", "green", "blue", "nir"))
+RGB = InputSpec(("red", "green", "blue"))
+
+
+@pytest.mark.parametrize(
+    ("names", "inputs", "bands", "expected"),
+    [
+        (("", "", "", ""), RGBN, None, (0, 1, 2, 3)),
+        (("nir", "red", "green", "blue"), RGBN, None, (1, 2, 3, 0)),
+        (("red", "green", "blue", ""), RGBN, None, (0, 1, 2, 3)),
+        (("red", "green", "blue", "nir"), RGB, None, (0, 1, 2)),
+        (("", "", "", "", ""), RGB, {"red": 3, "green": 2, "blue": 1}, (2, 1, 0)),
+        (("red", "green", "", "", "blue"), RGBN, {"nir": 4}, (0, 1, 4, 3)),
+        (("", "", "", ""), RGB, [4, 1, 2], (3, 0, 1)),
+        (("one", "two", "three"), RGB, ["three", "two", "one"], (2, 1, 0)),
+        (("a", "b"), InputSpec((), 2), None, (0, 1)),
+    ],
+)
+def test_bands_are_matched(names, inputs, bands, expected):
+    assert match_bands(names, inputs, bands) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "inputs", "bands", "message"),
+    [
+        (("", "", ""), RGBN, None, r"wants 4 bands \(red, green, blue, nir\).*has 3.*bands="),
+        (("swir", "green", "blue"), RGB, None, "has 3 .swir, green, blue"),
+        (("red", "red", "blue"), RGB, None, "red, red, blue"),
+        (("", "", ""), RGB, {"nir": 1}, r"names \['nir'\], but the model wants"),
+        (("", "", ""), RGB, {"red": 1, "green": 2, "blue": 9}, "no band 9"),
+        (("", "", ""), RGB, {"red": 1}, "no band 'green'"),
+        (("", "", ""), RGB, [1, 2], "lists 2 bands, but the model wants 3"),
+        (("", "", ""), RGB, [0, 1, 2], "no band 0"),
+    ],
+)
+def test_bands_that_do_not_fit_are_named(names, inputs, bands, message):
+    with pytest.raises(BandError, match=message):
+        match_bands(names, inputs, bands)
+
+
+def test_names_that_say_nothing_are_no_names():
+    for name in ("", "Band 3", "band_1", "2", "B4", "Undefined", "Alpha"):
+        assert common_name(name) in ("", "b4")
+    assert common_name(" NIR ") == common_name("Near Infrared") == "nir"
+
+
+def test_naip_alpha_is_near_infrared(tmp_path):
+    """GDAL calls the 4th band of an RGBN file alpha; it is a band like the others."""
+    path = tmp_path / "naip.tif"
+    values = make_raster((4, 64, 64)).values
+    values[3, :10] = 0
+    with rasterio.open(
+        path, "w", driver="GTiff", height=64, width=64, count=4, dtype="uint8", photometric="rgb",
+        alpha="yes",
+    ) as file:
+        assert file.colorinterp[3].name == "alpha"
+        file.write(values)
+    raster = as_raster(open_raster(path))
+    assert raster.band_names == ("red", "green", "blue", "")
+    source = make_source(raster, RGBN)
+    assert (source.read(Window(0, 0, 64, 64)) == values).all()
+
+
+def test_a_rgb_model_takes_rgb_of_a_file_by_colour(tmp_path):
+    path = tmp_path / "photo.png"
+    values = make_raster((4, 32, 32)).values
+    with rasterio.open(path, "w", driver="PNG", height=32, width=32, count=4, dtype="uint8") as file:
+        file.write(values)
+    source = make_source(as_raster(open_raster(path)), RGB)
+    assert (source.read(Window(0, 0, 32, 32)) == values[:3]).all()
+
+
+def test_pixel_types_that_do_not_fit_are_named():
+    inputs = InputSpec(("red",), dtype="uint8")
+    with pytest.raises(BandError, match="wants uint8 pixels and the raster has int16"):
+        make_source(as_raster(make_raster((1, 8, 8)).astype("int16")), inputs)
+    source = make_source(as_raster(make_raster((1, 8, 8)).astype("float32") * 2), inputs)
+    with pytest.raises(RasterError, match="holds the value .* from 0 to 255"):
+        source.read(Window(0, 0, 8, 8))
+
+
+def test_a_fill_value_beyond_the_limits_is_no_error():
+    values = make_raster((1, 8, 8)).values.astype("float32")
+    values[:, 0] = -9999
+    source = make_source(as_raster(wrap(values, nodata=-9999)), InputSpec(("red",), dtype="uint8"))
+    assert source.read(Window(0, 0, 8, 8)).shape == (1, 8, 8)
+
+
+def test_dimensions_are_brought_into_order():
+    raster = make_raster((3, 10, 20))
+    assert as_raster(raster.transpose("x", "band", "y")).shape_yx == (10, 20)
+    assert as_raster(raster[0]).array.shape == (1, 10, 20)
+    assert as_raster(raster.rename(y="lat", x="lon")).shape_yx == (10, 20)
+    assert as_raster(raster.rename(band="channel")).array.dims == ("channel", "y", "x")
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (xr.DataArray(np.zeros((2, 3, 4, 5)), dims=("time", "band", "y", "x")), r"isel\(time=0\)"),
+        (xr.DataArray(np.zeros((3, 4)), dims=("a", "b")), "possible are band, y, x"),
+        (xr.DataArray(np.zeros((1, 0, 4)), dims=("band", "y", "x")), "is empty"),
+        (xr.DataArray(np.full((4, 4), "a"), dims=("y", "x")), "no numbers"),
+    ],
+)
+def test_arrays_that_are_no_rasters_are_refused(array, message):
+    with pytest.raises(RasterError, match=message):
+        as_raster(array)
+
+
+def test_transform_follows_coordinates_not_a_stale_attribute():
+    raster = make_raster((1, 50, 60))
+    base = raster.rio.transform()
+    assert as_raster(raster).transform == base
+    part = as_raster(raster.isel(y=slice(10, 20), x=slice(5, 9)))
+    assert part.transform.almost_equals(base * Affine.translation(5, 10))
+    thin = as_raster(raster[:, ::2, ::2])
+    assert thin.transform.a == pytest.approx(1.2)
+    bare = as_raster(raster.drop_vars(["x", "y", "spatial_ref"]))
+    assert bare.transform == Affine.identity()
+    assert as_raster(raster[:, ::-1]).transform.e == pytest.approx(0.6)
+
+
+def test_area_takes_the_pixels_it_touches():
+    raster = as_raster(make_raster((1, 50, 60), cell_size=2))
+    left, _, _, top = raster.bounds
+    assert area_window(raster, None) == Window(0, 0, 50, 60)
+    assert area_window(raster, (left + 4, top - 20, left + 11, top - 6)) == Window(3, 2, 7, 4)
+    assert area_window(raster, (left - 99, top - 4, left + 4, top + 99)) == Window(0, 0, 2, 2)
+    flipped = as_raster(make_raster((1, 50, 60), cell_size=2)[:, ::-1])
+    assert area_window(flipped, (left, top - 4, left + 4, top)) == Window(48, 0, 2, 2)
+
+
+@pytest.mark.parametrize("area", ["all", (1, 2, 3), (5, 0, 1, 9), (0, 0, float("nan"), 1)])
+def test_impossible_areas_are_refused(area):
+    with pytest.raises(OptionError, match="give"):
+        area_window(as_raster(make_raster()), area)
+
+
+def test_files_that_are_no_rasters_are_named(tmp_path):
+    text = tmp_path / "text.tif"
+    text.write_text("no raster")
+    with pytest.raises(RasterError, match="does not open as a raster"):
+        open_raster(text)
+    with pytest.raises(RasterError, match="there is no file"):
+        open_raster(tmp_path / "none.tif")

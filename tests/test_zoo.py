@@ -1,0 +1,116 @@
+"""The bundled models: what their cards and descriptions claim, and the engine's promises."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import geodl_lab
+from geodl_lab.packages.registry import ZOO
+from geodl_lab.receptive import measure_field
+from geodl_lab.testing import make_raster
+
+NAMES = geodl_lab.list_models()
+TRAINED = [name for name in NAMES if (ZOO / name / "model.json").exists()]
+BANDS = ("Red", "Green", "Blue", "NIR")
+
+
+def raster_for(model, shape_yx=(331, 421)):
+    """Part of the bundled scene, cut so that it holds nodata, in the bands the model wants."""
+    scene = geodl_lab.open_raster(geodl_lab.demo_scene())
+    height, width = shape_yx
+    return scene[: model.package.inputs.count, 2000 : 2000 + height, 1500 : 1500 + width].load()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_model_has_a_card_that_says_what_people_ask(name):
+    card = (ZOO / name / "README.md").read_text().lower()
+    for word in ("licence", "split", "accuracy", "limits", "make it again"):
+        assert word in card, word
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_fields_are_finite_small_and_as_stored(name):
+    package = geodl_lab.open_model(name).package
+    assert package.field.finite and package.field.halo <= 96
+    stored = json.loads((ZOO / name / "model.json").read_text())["field"]
+    measured = measure_field(
+        geodl_lab.open_model(name).network, package.inputs.count, window=package.window
+    )
+    for key in ("finite", "stride", "halo", "crop"):
+        assert stored[key] == getattr(measured, key)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_accuracy_is_of_a_place_never_trained_or_chosen_on(name):
+    accuracy = geodl_lab.open_model(name).package.about["accuracy"]
+    assert accuracy["test"]["place"] and "choose" in accuracy
+    weights = (ZOO / name / "weights.safetensors").read_bytes()
+    assert geodl_lab.open_model(name).package.sha256 == hashlib.sha256(weights).hexdigest()
+    assert len(weights) < 6e6
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_windows_equal_one_forward(name):
+    """Dense scores of merged windows against one forward of the raster, rim included."""
+    model = geodl_lab.open_model(name)
+    package = model.package
+    raster = make_raster((package.inputs.count, 1100, 700), names=BANDS[: package.inputs.count])
+    stride = package.field.stride
+    rim = [(0, 0), *((0, -size % stride) for size in raster.shape[1:])]
+    x = torch.from_numpy(np.pad(raster.values, rim, mode="reflect"))[None].float()
+    x = x * package.inputs.scale
+    if package.inputs.mean is not None:
+        x = (x - torch.tensor(package.inputs.mean)[:, None, None]) / torch.tensor(
+            package.inputs.std
+        )[:, None, None]
+    with torch.inference_mode():
+        whole = model.network(x)[0, :, :1100, :700].numpy()
+    merged = scores(raster, model)
+    assert np.abs(merged - whole).max() < 1e-5 * max(1, np.abs(whole).max())
+
+
+def scores(raster, model):
+    """Assembled scores (K, y, x) of any dense model."""
+    from geodl_lab.decode import LogitHead
+    from geodl_lab.inference import assemble, plan
+    from geodl_lab.raster import as_raster, make_source
+
+    planned = plan(model, raster.shape[1:])
+    assert planned.grid.count > 1
+    with torch.inference_mode():
+        channels = model.network(torch.zeros(1, raster.shape[0], 64, 64)).shape[1]
+    source = make_source(as_raster(raster), model.package.inputs)
+    return assemble(planned, source, planned.grid.whole, LogitHead(channels, channels))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_same_answer_for_any_chunks_and_threads(name, threads):
+    model = geodl_lab.open_model(name)
+    raster = raster_for(model)
+    call = model.package.task
+    expected = getattr(raster.dl, call)(model)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        lazy = raster.chunk(band=1, y=[307, 24], x=211)
+        result = getattr(lazy.dl, call)(model)
+        if call == "classify":
+            values = result.compute(num_workers=3 - threads).values
+            assert np.array_equal(values, expected.values)
+            assert len(np.unique(values)) > 2
+        else:
+            assert result.equals(expected)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_naip_models_skip_what_has_no_data():
+    model = geodl_lab.open_model("naip-landcover")
+    raster = raster_for(model)
+    nodata = (raster.values == 0).all(axis=0)
+    result = raster.dl.classify(model).values
+    assert nodata.any() and ((result == 255) == nodata).all()
