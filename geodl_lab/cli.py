@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import sys
 import time
 import traceback
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 # typer comes with click or with a copy of it: this is the base of the errors of either.
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
+
+STOPPED = 130
+"""Exit status after Ctrl-C."""
 
 BARS: list[Any] = []
 """Progress bars drawn by this run."""
@@ -164,6 +168,7 @@ def main() -> None:
         print(__version__)
         return
     debug = "--debug" in sys.argv
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # tidy up as for Ctrl-C
     with contextlib.nullcontext() if debug else _own_words_only():
         text, status = _run(arguments, debug=debug)
         for bar in BARS:
@@ -178,9 +183,9 @@ def main() -> None:
 def _run(arguments: list[str], *, debug: bool) -> tuple[str, int]:
     """Return what there is to say and the exit status."""
     try:
-        return "", app(arguments, prog_name="geodl", standalone_mode=False) or 0
+        status = app(arguments, prog_name="geodl", standalone_mode=False) or 0
     except (KeyboardInterrupt, typer.Abort):
-        return "stopped; nothing was written", 130
+        status = STOPPED  # which newer typers answer themselves
     except Exception as error:
         if debug:
             traceback.print_exc()
@@ -189,6 +194,7 @@ def _run(arguments: list[str], *, debug: bool) -> tuple[str, int]:
         if isinstance(error, USAGE_ERROR):
             return f"{error.format_message()} (geodl --help says what is possible)", 2  # type: ignore[attr-defined]
         return f"internal error: {type(error).__name__}: {error}; run again with --debug", 1
+    return "stopped; nothing was written" if status == STOPPED else "", status
 
 
 @contextlib.contextmanager

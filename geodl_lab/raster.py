@@ -208,8 +208,8 @@ def open_raster(path: str | Path, *, chunks: Any = None) -> xr.DataArray:
         )
     if any(names):
         array.attrs["long_name"] = names
-    if isinstance(flags := array.attrs.get("flag_values"), str):
-        array.attrs["flag_values"] = np.array(flags.split(), dtype=array.dtype)  # GDAL keeps text
+    if isinstance(flags := array.attrs.get("flag_values"), str | int):  # GDAL keeps text
+        array.attrs["flag_values"] = np.array(str(flags).split(), dtype=array.dtype)
     return array
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import io
 import json
 import math
@@ -15,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save
+
+from geodl_lab.receptive import measure_field
 
 
 class Ema:
@@ -47,11 +50,14 @@ class Ema:
 
 
 def save_package(folder: Path, model: torch.nn.Module, description: dict[str, Any]) -> None:
-    """Write ``weights.safetensors`` (float32) and ``model.json`` into ``folder``."""
+    """Write ``weights.safetensors`` (float32) and ``model.json`` with the measured field."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
     (folder / "weights.safetensors").write_bytes(save(weights))
-    text = json.dumps(description, indent=2, ensure_ascii=False)
+    bands, window = len(description["input"]["bands"]), description["window"]
+    field = measure_field(model.eval(), bands, window=window)
+    described = {**description, "field": dataclasses.asdict(field)}
+    text = json.dumps(described, indent=2, ensure_ascii=False)
     (folder / "model.json").write_text(text + "\n", encoding="utf-8")
 
 

@@ -1,0 +1,111 @@
+"""Measure the bundled models on their test places, through the package's own API.
+
+    python notebooks/training/evaluate.py --data ../shared/data
+
+Prints the figures that the model cards state, from places that were never trained or chosen on,
+and ends with status 1 where a card says something else. The first three models are those trained
+here; for ``naip-landcover``, which came trained, it prints what its classes are at labelled trees.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections import Counter
+from pathlib import Path
+
+import aerial_landcover
+import naip_trees
+import numpy as np
+import tree_crowns
+import xarray as xr
+
+import geodl_lab
+
+CLOSE = 0.005
+"""Most that a figure may differ from the card's: the whole picture is not cut into crops there."""
+
+
+def photo(image: np.ndarray) -> xr.DataArray:
+    """Wrap a (y, x, 3) uint8 picture as a raster (band, y, x)."""
+    return xr.DataArray(np.moveaxis(image, -1, 0), dims=("band", "y", "x"))
+
+
+def measure_aerial_landcover(data: Path) -> dict[str, float]:
+    """Overall accuracy and mean IoU on tile 3."""
+    scene = aerial_landcover.load_scene(data / "dubai_landcover", "tile_3")
+    classes = photo(scene.image).dl.classify("aerial-landcover").values
+    figures = aerial_landcover.accuracy(classes, scene.labels)
+    return {key: figures[key] for key in ("overall_accuracy", "miou")}
+
+
+def measure_naip_trees(data: Path) -> dict[str, float]:
+    """Precision, recall and F of points within 6 m on all Santa Monica crops."""
+    hits = found = labelled = 0
+    for crop in naip_trees.load_splits(data / "urban_trees_naip")["test"]:
+        raster = photo((crop.image.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8))
+        trees = raster.dl.detect("naip-trees").geometry
+        points = np.stack([trees.x, trees.y], axis=1)
+        labels = crop.points.numpy()
+        hits += naip_trees.count_matches(points, labels, naip_trees.MATCH_RADIUS)
+        found, labelled = found + len(points), labelled + len(labels)
+    return _rates(hits, found, labelled)
+
+
+def measure_tree_crowns(data: Path) -> dict[str, float]:
+    """Precision, recall and F of boxes at IoU 0.4 on the sites OSBS and SOAP."""
+    hits = found = labelled = 0
+    for plot in tree_crowns.load_plots(data / "neon_tree_crowns")["test"]:
+        crowns = photo(plot.image).dl.detect("tree-crowns").sort_values("score", ascending=False)
+        boxes = crowns.bounds.to_numpy().astype(np.float32)
+        if len(boxes):
+            hits += tree_crowns.count_matches(boxes, plot.boxes)
+        found, labelled = found + len(boxes), labelled + len(plot.boxes)
+    return _rates(hits, found, labelled)
+
+
+def classes_at_trees(data: Path) -> dict[str, float]:
+    """Share of the labelled Santa Monica trees that `naip-landcover` gives each class."""
+    model = geodl_lab.open_model("naip-landcover")
+    names = {label.value: label.name for label in model.package.classes}
+    count: Counter[str] = Counter()
+    for crop in naip_trees.load_splits(data / "urban_trees_naip")["test"]:
+        raster = photo((crop.image.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8))
+        classes = raster.dl.classify(model).values
+        columns, rows = np.clip(crop.points.numpy().astype(int), 0, 255).T
+        count.update(names[value] for value in classes[rows, columns].tolist())
+    return {name: round(number / count.total(), 3) for name, number in count.most_common()}
+
+
+def _rates(hits: int, found: int, labelled: int) -> dict[str, float]:
+    return {
+        "precision": hits / max(found, 1),
+        "recall": hits / max(labelled, 1),
+        "f1": 2 * hits / max(found + labelled, 1),
+    }
+
+
+def main() -> None:
+    """Measure, print, and compare with the cards."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    data = parser.parse_args().data
+    logging.getLogger("geodl_lab").setLevel(logging.ERROR)  # photos have no CRS: known here
+    measures = {
+        "aerial-landcover": measure_aerial_landcover,
+        "naip-trees": measure_naip_trees,
+        "tree-crowns": measure_tree_crowns,
+    }
+    off = []
+    for name, measure in measures.items():
+        stated = geodl_lab.open_model(name).package.about["accuracy"]["test"]
+        for key, value in measure(data).items():
+            print(f"{name:<18}{key:<18}{value:.4f}   card {stated[key]:.4f}")
+            off += [name] * (abs(value - stated[key]) > CLOSE)
+    print("naip-landcover     classes at labelled trees:", classes_at_trees(data))
+    sys.exit(f"cards that say something else: {sorted(set(off))}" if off else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Imports point one way, heavy libraries stay where they belong, and the import is quick."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "geodl_lab"
+
+# From the bottom up; a module imports from lower rows only (within `packages`, freely downwards).
+ROWS = (
+    ("errors", "settings", "_version", "nets"),
+    ("grid", "package", "staging"),
+    ("detections", "runtime"),
+    ("receptive", "decode"),
+    ("packages", "inference"),
+    ("raster",),
+    ("lazy", "outputs"),
+    ("pixels", "plotting"),
+    ("objects",),
+    ("files",),
+    ("demo",),
+    ("accessor",),
+    ("cli",),
+    ("testing",),
+)
+RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
+TORCH = {"runtime", "receptive", "decode", "nets", "packages", "testing"}
+PLAIN = {"errors", "settings", "_version", "grid", "detections", "package"}
+FRAMES = {"geopandas", "pandas", "pyogrio", "pyarrow", "dask"}
+
+
+def modules():
+    """Top part of each module's name, and its file."""
+    for file in sorted(ROOT.rglob("*.py")):
+        name = file.relative_to(ROOT).with_suffix("").parts[0]
+        if file != ROOT / "__init__.py":
+            yield pytest.param(name, file, id=str(file.relative_to(ROOT)))
+
+
+def imported(file):
+    """All modules that a file imports anywhere but for type checking: (dotted name, line)."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    typing_only = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{file}:{node.lineno}: relative import"
+            if node.module == "geodl_lab":
+                yield from ((f"geodl_lab.{alias.name}", node.lineno) for alias in node.names)
+            else:
+                yield node.module, node.lineno
+
+
+def tops(file):
+    """First parts of the names of other packages that a file imports."""
+    return {name.partition(".")[0] for name, _ in imported(file)} - {"geodl_lab"}
+
+
+@pytest.mark.parametrize(("name", "file"), list(modules()))
+def test_imports_point_down(name, file):
+    assert name in RANK, f"{name} has no row: say where it belongs"
+    for module, line in imported(file):
+        if module.startswith("geodl_lab."):
+            other = module.split(".")[1]
+            fine = RANK[other] < RANK[name] or name == other == "packages"
+            assert fine, f"{file.name}:{line}: {name} imports {other}"
+
+
+@pytest.mark.parametrize(("name", "file"), list(modules()))
+def test_heavy_libraries_stay_in_their_modules(name, file):
+    libraries = tops(file)
+    assert "torchvision" not in libraries
+    assert ("torch" in libraries) <= (name in TORCH)
+    assert ("dask" in libraries) <= (name == "lazy")
+    if RANK[name] <= RANK["inference"] and name != "staging":
+        assert not libraries & FRAMES
+    if name in PLAIN:
+        assert libraries <= {"numpy", *sys.stdlib_module_names}
+
+
+def test_there_are_no_cycles_among_packages():
+    graph = {
+        f"geodl_lab.packages.{file.stem}": {module for module, _ in imported(file)}
+        for file in (ROOT / "packages").glob("*.py")
+        if file.stem != "__init__"
+    }
+    while graph:
+        free = [name for name, wants in graph.items() if not wants & (graph.keys() - {name})]
+        assert free, f"these import each other: {sorted(graph)}"
+        for name in free:
+            del graph[name]
+
+
+def test_the_import_is_quick_and_without_torch():
+    code = (
+        "import sys, time; import geodl_lab, xarray; used = time.process_time();"
+        "heavy = {'torch', 'dask', 'geopandas', 'rasterio', 'matplotlib'} & set(sys.modules);"
+        "assert hasattr(xarray.DataArray, 'dl') and hasattr(xarray.Dataset, 'dl');"
+        "print(used, *heavy)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True, check=True
+    )
+    seconds, *heavy = answer.stdout.split()
+    assert not heavy
+    assert float(seconds) < 1
+    assert answer.stderr == ""
