@@ -11,21 +11,25 @@ import geopandas
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from geodl_lab.errors import OutputError
 from geodl_lab.files import classify_file, detect_file
 from geodl_lab.grid import Window
 from geodl_lab.inference import Progress, valid_pixels
 from geodl_lab.outputs import classes_of
-from geodl_lab.plotting import class_colors, draw_legend, draw_objects, true_color
+from geodl_lab.plotting import class_colors, draw_objects, true_color
 from geodl_lab.raster import Raster, as_raster, open_raster
 from geodl_lab.staging import staged
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-CLUSTER = 512
-"""Side in pixels of the clusters that the preview shows at full size."""
+CLUSTER = 256
+"""Side in pixels of the clusters that the preview shows close up: that of a crop of the scene."""
+
+EMPTY = "#b7bec6"
+"""Colour of no data: unlike that of any class."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ def class_areas(classes: xr.DataArray) -> dict[str, float]:
 def draw_preview(
     scene: xr.DataArray, classes: xr.DataArray, trees: geopandas.GeoDataFrame, target: Path
 ) -> None:
-    """Draw an overview and the three densest clusters at full size: scene, classes, trees."""
+    """Draw an overview and the three densest clusters close up: scene, classes, trees."""
     raster, labels = as_raster(scene), as_raster(classes)
     legend = classes_of(classes.attrs)
     picture = true_color(Raster(raster.array.load()))
@@ -144,11 +148,16 @@ def _draw_overview(
         axes, (picture, colors), ("NAIP, 0.6 m", "land cover"), strict=True
     ):
         ax.imshow(image[::4, ::4], extent=extent, interpolation="nearest")
-        ax.set(title=title, xticks=[], yticks=[], facecolor="#f2f2f2")
+        ax.set(xticks=[], yticks=[], facecolor=EMPTY)
+        ax.set_title(title, fontsize=15)
         for number, window in enumerate(clusters, 1):
             _draw_frame(ax, _extent(raster, window), str(number))
-    draw_legend(axes[1], legend, {label.value for label in legend})
-    axes[1].get_legend().set(loc="upper center", bbox_to_anchor=(0.5, -0.02))
+    patches = [Patch(facecolor=label.color, edgecolor="#666666", label=label.name) for label in legend]
+    patches.append(Patch(facecolor=EMPTY, edgecolor="#666666", label="no data"))
+    axes[1].legend(
+        handles=patches, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=2, frameon=False,
+        fontsize=12,
+    )  # fmt: skip
 
 
 def _draw_clusters(
@@ -164,14 +173,14 @@ def _draw_clusters(
         extent = _extent(raster, window)
         for ax, image in zip(axes, (picture, colors, picture), strict=True):
             ax.imshow(image[window.slices_yx], extent=extent, interpolation="nearest")
-            ax.set(xticks=[], yticks=[], facecolor="#f2f2f2")
+            ax.set(xticks=[], yticks=[], facecolor=EMPTY)
         west, east, south, north = extent
         inside = trees.cx[west:east, south:north]
-        draw_objects(axes[2], inside)
-        axes[0].set_ylabel(f"cluster {number}", fontsize=13)
-        axes[2].set_xlabel(f"{len(inside)} trees")
+        draw_objects(axes[2], inside, s=90, linewidths=1.6)
+        axes[0].set_ylabel(f"cluster {number}", fontsize=15)
+        axes[2].set_xlabel(f"{len(inside)} trees", fontsize=13)
     for ax, title in zip(grid[0], ("scene", "land cover", "trees"), strict=True):
-        ax.set_title(title, fontsize=13)
+        ax.set_title(title, fontsize=15)
 
 
 def _draw_frame(ax: Axes, extent: tuple[float, float, float, float], text: str) -> None:

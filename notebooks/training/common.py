@@ -50,9 +50,15 @@ class Ema:
 
 
 def save_package(folder: Path, model: torch.nn.Module, description: dict[str, Any]) -> None:
-    """Write ``weights.safetensors`` (float32) and ``model.json`` with the measured field."""
+    """Write ``weights.safetensors`` and ``model.json`` with the measured field.
+
+    Kernels are stored as float16, half the size; the package computes with them in float32.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    weights = {
+        name: (value.half() if value.ndim == 4 else value).contiguous()
+        for name, value in model.state_dict().items()
+    }
     (folder / "weights.safetensors").write_bytes(save(weights))
     bands, window = len(description["input"]["bands"]), description["window"]
     field = measure_field(model.eval(), bands, window=window)
