@@ -152,7 +152,9 @@ def _draw_overview(
         ax.set_title(title, fontsize=15)
         for number, window in enumerate(clusters, 1):
             _draw_frame(ax, _extent(raster, window), str(number))
-    patches = [Patch(facecolor=label.color, edgecolor="#666666", label=label.name) for label in legend]
+    patches = [
+        Patch(facecolor=label.color, edgecolor="#666666", label=label.name) for label in legend
+    ]
     patches.append(Patch(facecolor=EMPTY, edgecolor="#666666", label="no data"))
     axes[1].legend(
         handles=patches, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=2, frameon=False,
@@ -177,7 +179,7 @@ def _draw_clusters(
         west, east, south, north = extent
         inside = trees.cx[west:east, south:north]
         draw_objects(axes[2], inside, s=90, linewidths=1.6)
-        axes[0].set_ylabel(f"cluster {number}", fontsize=15)
+        axes[0].set_ylabel(f"crop {number}", fontsize=15)
         axes[2].set_xlabel(f"{len(inside)} trees", fontsize=13)
     for ax, title in zip(grid[0], ("scene", "land cover", "trees"), strict=True):
         ax.set_title(title, fontsize=15)

@@ -215,6 +215,12 @@ class Grid:
         window = Window(self.rows.start(row), self.columns.start(column), *self.window_yx)
         return Tile(window, Window(top, left, bottom - top, right - left))
 
+    def windows(self, area: Window) -> int:
+        """Return how many windows own a pixel of ``area``."""
+        area = area.intersect(self.whole)
+        rows = self.rows.indices(area.y, area.bottom) if area else range(0)
+        return len(rows) * len(self.columns.indices(area.x, area.right)) if rows else 0
+
     def tiles(self, area: Window | None = None) -> Iterator[Tile]:
         """Yield the tiles whose cores hold a pixel of ``area``, row by row."""
         area = self.whole if area is None else area.intersect(self.whole)

@@ -7,6 +7,7 @@ where is all that dask decides; what they contain is fixed by the grid.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import dask.array
@@ -16,7 +17,7 @@ from dask.delayed import delayed
 from geodl_lab import settings
 from geodl_lab.decode import Head
 from geodl_lab.grid import Window, cut, hull
-from geodl_lab.inference import Plan, assemble
+from geodl_lab.inference import Plan, Source, assemble
 from geodl_lab.raster import RasterSource, check_limits
 
 
@@ -46,24 +47,48 @@ class Part:
 
 def lazy_dense(planned: Plan, source: RasterSource, head: Head, area: Window) -> dask.array.Array:
     """Build the result of a dense model as a dask array (channel, y, x); nothing is computed."""
-    rows = cut(planned.grid.rows, area.y, area.bottom, settings.CHUNK)
-    columns = cut(planned.grid.columns, area.x, area.right, settings.CHUNK)
     pixels = source.raster.array.data[list(source.bands)]
     shared = delayed(
         (planned, head, source.shape_yx, source.nodata, source.limits), pure=True, traverse=False
     )
     compute = delayed(_compute_chunk, pure=True)
-    grid = []
-    for top, bottom in itertools.pairwise(rows):
-        line = []
-        for left, right in itertools.pairwise(columns):
-            chunk = Window(top, left, bottom - top, right - left)
-            seen = _seen(planned, chunk)
-            block = compute(shared, pixels[:, *seen.slices_yx], seen, chunk)
-            shape = (head.channels, *chunk.shape_yx)
-            line.append(dask.array.from_delayed(block, shape, dtype=head.dtype))
-        grid.append(line)
-    return dask.array.block(grid)
+
+    def block(chunk: Window) -> dask.array.Array:
+        seen = _seen(planned, chunk)
+        values = compute(shared, pixels[:, *seen.slices_yx], seen, chunk)
+        return dask.array.from_delayed(values, (head.channels, *chunk.shape_yx), dtype=head.dtype)
+
+    return dask.array.block([[block(chunk) for chunk in row] for row in _chunks(planned, area)])
+
+
+def loaded(planned: Plan, source: RasterSource, area: Window) -> Iterator[tuple[Window, Source]]:
+    """Yield parts of ``area``, row by row, each with pixels that its windows can read from.
+
+    A dask-backed raster is computed part by part, because computing it window by window would read
+    its chunks again and again; any other raster is one part.
+    """
+    if not source.raster.lazy:
+        yield area, source
+        return
+    pixels = source.raster.array.data[list(source.bands)]
+    for chunk in itertools.chain.from_iterable(_chunks(planned, area)):
+        seen = _seen(planned, chunk)
+        stored = np.asarray(pixels[:, *seen.slices_yx].compute())
+        check_limits(stored, source.nodata, source.limits)
+        yield chunk, Part(stored, seen, source.shape_yx, source.nodata)
+
+
+def _chunks(planned: Plan, area: Window) -> list[list[Window]]:
+    """Cut an area at core edges into rows of chunks."""
+    rows = cut(planned.grid.rows, area.y, area.bottom, settings.CHUNK)
+    columns = cut(planned.grid.columns, area.x, area.right, settings.CHUNK)
+    return [
+        [
+            Window(top, left, bottom - top, right - left)
+            for left, right in itertools.pairwise(columns)
+        ]
+        for top, bottom in itertools.pairwise(rows)
+    ]
 
 
 def _seen(planned: Plan, chunk: Window) -> Window:

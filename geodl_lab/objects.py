@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import numpy as np
 import shapely
 import xarray as xr
 
-from geodl_lab.decode import LogitHead, make_finder
+from geodl_lab.decode import Head, LogitHead, make_finder
 from geodl_lab.detections import Detections, merge_windows
 from geodl_lab.errors import OptionError
 from geodl_lab.grid import Window, hull
-from geodl_lab.inference import Plan, Progress, blocks, objects
+from geodl_lab.inference import Plan, Progress, Source, assemble, blocks, objects
+from geodl_lab.lazy import loaded
 from geodl_lab.package import ModelPackage
 from geodl_lab.packages import open_model
 from geodl_lab.pixels import prepare_dense, provenance, require_task
@@ -132,19 +134,56 @@ def _find_dense(
     package = planned.model.package
     head = LogitHead(len(package.classes), _channels(package))
     finder = make_finder(package, fed)
+    for part, values in _score_blocks(planned, source, fed, head, progress):
+        finder.feed(part, values)
+    return finder.finish(), fed
+
+
+def _score_blocks(
+    planned: Plan, source: RasterSource, fed: Window, head: Head, progress: Progress | None
+) -> Iterator[tuple[Window, np.ndarray]]:
+    """Yield parts of ``fed`` and their scores (channel, y, x), row by row."""
+    if source.raster.lazy:
+        for chunk, pixels, report in _parts(planned, source, fed, progress):
+            yield chunk, assemble(planned, pixels, chunk, head, progress=report)
+        return
     for core, block in blocks(planned, source, fed, head, progress=progress):
         part = core.intersect(fed)
-        finder.feed(part, block[:, *part.relative_to(core).slices_yx])
-    return finder.finish(), fed
+        yield part, block[:, *part.relative_to(core).slices_yx]
 
 
 def _find_boxes(
     planned: Plan, source: RasterSource, fed: Window, progress: Progress | None
 ) -> tuple[Detections, Window]:
     """Merge the boxes of all windows that own a pixel of ``fed``."""
-    seen = list(objects(planned, source, fed, progress=progress))
+    seen = [
+        view
+        for part, pixels, report in _parts(planned, source, fed, progress)
+        for view in objects(planned, pixels, part, progress=report)
+    ]
     explored = hull([tile.window for tile in planned.grid.tiles(fed)])
     return merge_windows(seen, planned.grid.whole), explored
+
+
+def _parts(
+    planned: Plan, source: RasterSource, fed: Window, progress: Progress | None
+) -> Iterator[tuple[Window, Source, Progress | None]]:
+    """Yield parts of ``fed``, their pixels, and a progress callback that counts on over parts."""
+    total, before = planned.grid.windows(fed), 0
+    for part, pixels in loaded(planned, source, fed):
+        yield part, pixels, _counting_on(progress, before, total)
+        before += planned.grid.windows(part)
+
+
+def _counting_on(progress: Progress | None, before: int, total: int) -> Progress | None:
+    if progress is None:
+        return None
+
+    def report(done: int, here: int, stage: str, left: float) -> None:
+        rest = total - before - done
+        progress(before + done, total, stage, left * rest / max(here - done, 1))
+
+    return report
 
 
 def _channels(package: ModelPackage) -> int:

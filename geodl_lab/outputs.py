@@ -87,7 +87,7 @@ class BlockWriter:
     def write(self, window: Window, block: np.ndarray) -> None:
         """Write values (band, y, x) at ``window``, counted from the file's first pixel."""
         self.file.write(block, window=_place(window))
-        self.sums[window] = zlib.crc32(np.ascontiguousarray(block))
+        self.sums[window] = zlib.crc32(np.ascontiguousarray(block).data)
 
     def check(self, path: Path) -> None:
         """Read all back from ``path``: a full disk can pass unnoticed until then.

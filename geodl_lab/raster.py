@@ -93,13 +93,13 @@ class Raster:
         Coordinates win over a stored transform, which goes stale when an array is sliced.
         """
         stored = self.array.rio.transform()
-        # Not coords.get(dim): xarray would make up 0, 1, 2 for a dimension without coordinates.
         dims, coords = self.array.dims[1:], self.array.coords
-        y, x = (coords[dim] if dim in coords else None for dim in dims)
-        if y is None or x is None or y.ndim != 1 or x.ndim != 1:
+        # Asked by name first: xarray would make up 0, 1, 2 for a dimension without coordinates.
+        if not all(dim in coords for dim in dims):
             mapping = self.array.coords.get(self.array.rio.grid_mapping)
             known = mapping is not None and "GeoTransform" in mapping.attrs
             return stored if known else Affine.identity()
+        y, x = (coords[dim] for dim in dims)
         ends = [
             (0.5, 0.5, x[0], y[0]),
             (x.size - 0.5, y.size - 0.5, x[-1], y[-1]),

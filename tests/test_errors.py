@@ -29,7 +29,7 @@ def test_every_error_has_our_base_and_a_line_of_its_own(kind):
     ],
 )
 def test_each_is_also_what_python_would_raise(kind, builtin):
-    with pytest.raises(builtin, match="^some words$"):
+    with pytest.raises(builtin, match=r"^some words$"):
         raise kind("some words")
 
 

@@ -113,7 +113,9 @@ def test_all_nodata_is_a_result(tmp_path, out, finite_model, detector):
 def test_nan_in_a_float_raster_is_nodata(tmp_path, out, finite_model):
     raster = make_raster((3, 120, 100)).astype(np.float32)
     raster[1, 40:50, 60:70] = np.nan
-    result = open_raster(classify_file(put(raster, tmp_path / "a.tif"), out / "a.tif", finite_model))
+    result = open_raster(
+        classify_file(put(raster, tmp_path / "a.tif"), out / "a.tif", finite_model)
+    )
     expected = np.zeros((120, 100), dtype=bool)
     expected[40:50, 60:70] = True
     assert ((result[0] == 255) == expected).all()
@@ -161,7 +163,9 @@ def bad_input(folder, scene):
 
 def test_bad_input_is_named_and_the_older_output_stays(tmp_path, scene, out, finite_model):
     bands = ["red", "green", "blue"]
-    model = for_bytes(from_torch(finite_model.network, bands=bands, classes=list("abcd"), window=64))
+    model = for_bytes(
+        from_torch(finite_model.network, bands=bands, classes=list("abcd"), window=64)
+    )
     box_model = for_bytes(
         from_torch(RegionDetector(), task="detect", bands=bands, classes=["a"], window=64)
     )
@@ -183,7 +187,7 @@ def test_a_net_that_fails_leaves_nothing(tmp_path, scene, out, finite_model):
             raise RuntimeError("boom")
 
     broken = type(finite_model)(finite_model.package, Fails())
-    with pytest.raises(RunError, match="failed on the window at row 0.*boom"):
+    with pytest.raises(RunError, match=r"failed on the window at row 0.*boom"):
         classify_file(scene, out / "a.tif", broken)
     assert names(out) == []
 

@@ -79,7 +79,9 @@ def test_tiles_of_an_area_are_tiles_of_the_raster():
     chosen = list(grid.tiles(area))
     assert set(chosen) <= every
     assert [t for t in grid.tiles() if t.core.intersect(area)] == chosen
+    assert grid.windows(area) == len(chosen)
     assert list(grid.tiles(Window(900, 900, 5, 5))) == []
+    assert grid.windows(Window(900, 900, 5, 5)) == 0
 
 
 def test_small_raster_gets_a_small_window_unless_it_is_fixed():

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import geodl_lab
+from geodl_lab import settings
 from geodl_lab.errors import ModelError, OptionError
 from geodl_lab.testing import RegionDetector, ScoreNet, make_raster, paint, pixel_boxes
 
@@ -48,6 +49,16 @@ def test_window_size_does_not_matter(window):
 def test_dask_input_gives_the_same_objects(model, chunks):
     lazy = RASTER.chunk(dict(zip(RASTER.dims, chunks, strict=True)))
     assert lazy.dl.detect(model).equals(RASTER.dl.detect(model))
+
+
+def test_dask_input_is_read_part_by_part(model, monkeypatch):
+    """Parts of more than one window, in an order that crosses window rows."""
+    monkeypatch.setattr(settings, "CHUNK", 200)
+    seen = []
+    found = RASTER.chunk(x=150, y=90).dl.detect(model, progress=lambda *r: seen.append(r[:2]))
+    assert pixel_boxes(found, RASTER) == sorted(BOXES)
+    assert [done for done, _ in seen] == list(range(1, len(seen) + 1))
+    assert {total for _, total in seen} == {len(seen)}
 
 
 def test_area_reports_objects_whose_middle_lies_there(model):
