@@ -63,7 +63,14 @@ def test_naip_alpha_is_near_infrared(tmp_path):
     values = make_raster((4, 64, 64)).values
     values[3, :10] = 0
     with rasterio.open(
-        path, "w", driver="GTiff", height=64, width=64, count=4, dtype="uint8", photometric="rgb",
+        path,
+        "w",
+        driver="GTiff",
+        height=64,
+        width=64,
+        count=4,
+        dtype="uint8",
+        photometric="rgb",
         alpha="yes",
     ) as file:
         assert file.colorinterp[3].name == "alpha"
@@ -77,7 +84,9 @@ def test_naip_alpha_is_near_infrared(tmp_path):
 def test_a_rgb_model_takes_rgb_of_a_file_by_colour(tmp_path):
     path = tmp_path / "photo.png"
     values = make_raster((4, 32, 32)).values
-    with rasterio.open(path, "w", driver="PNG", height=32, width=32, count=4, dtype="uint8") as file:
+    with rasterio.open(
+        path, "w", driver="PNG", height=32, width=32, count=4, dtype="uint8"
+    ) as file:
         file.write(values)
     source = make_source(as_raster(open_raster(path)), RGB)
     assert (source.read(Window(0, 0, 32, 32)) == values[:3]).all()
@@ -88,7 +97,7 @@ def test_pixel_types_that_do_not_fit_are_named():
     with pytest.raises(BandError, match="wants uint8 pixels and the raster has int16"):
         make_source(as_raster(make_raster((1, 8, 8)).astype("int16")), inputs)
     source = make_source(as_raster(make_raster((1, 8, 8)).astype("float32") * 2), inputs)
-    with pytest.raises(RasterError, match="holds the value .* from 0 to 255"):
+    with pytest.raises(RasterError, match=r"holds the value .* from 0 to 255"):
         source.read(Window(0, 0, 8, 8))
 
 

@@ -8,7 +8,10 @@ import pytest
 import torch
 
 import geodl_lab
+from geodl_lab.decode import LogitHead
+from geodl_lab.inference import assemble, plan
 from geodl_lab.packages.registry import ZOO
+from geodl_lab.raster import as_raster, make_source
 from geodl_lab.receptive import measure_field
 from geodl_lab.testing import make_raster
 
@@ -74,10 +77,6 @@ def test_windows_equal_one_forward(name):
 
 def scores(raster, model):
     """Assembled scores (K, y, x) of any dense model."""
-    from geodl_lab.decode import LogitHead
-    from geodl_lab.inference import assemble, plan
-    from geodl_lab.raster import as_raster, make_source
-
     planned = plan(model, raster.shape[1:])
     assert planned.grid.count > 1
     with torch.inference_mode():
