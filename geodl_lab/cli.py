@@ -229,7 +229,8 @@ def _bar(stage: str) -> Progress:
 
     def update(done: int, total: int, _stage: str, _left: float) -> None:
         if not bars:  # made late, so that an error before the first window stands alone
-            bars.append(tqdm(desc=stage, unit="window", total=total))
+            pace = 0.1 if sys.stderr.isatty() else 5.0  # seconds; a log is not a screen
+            bars.append(tqdm(desc=stage, unit="window", total=total, mininterval=pace))
             BARS.extend(bars)
         bars[0].update(done - bars[0].n)
         if done == total:

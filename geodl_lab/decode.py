@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from geodl_lab.detections import Detections, concatenate, empty
 from geodl_lab.errors import ModelError
-from geodl_lab.grid import Tile, Window
+from geodl_lab.grid import Window
 from geodl_lab.package import NODATA, Decoder, ModelPackage
 
 
@@ -371,9 +371,3 @@ def _first_of_equals(
 def _logit(probability: float) -> float:
     with np.errstate(divide="ignore"):
         return float(np.log(probability) - np.log1p(-probability))
-
-
-__all__ = [
-    "ClassHead", "Head", "LogitHead", "PeakFinder", "ProbabilityHead", "RegionFinder", "Tile",
-    "make_finder", "read_boxes", "score_channels",
-]  # fmt: skip

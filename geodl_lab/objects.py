@@ -12,6 +12,7 @@ import numpy as np
 import shapely
 import xarray as xr
 
+from geodl_lab.bands import Bands
 from geodl_lab.decode import Head, LogitHead, make_finder
 from geodl_lab.detections import Detections, merge_windows
 from geodl_lab.errors import OptionError
@@ -21,7 +22,7 @@ from geodl_lab.lazy import loaded
 from geodl_lab.package import ModelPackage
 from geodl_lab.packages import open_model
 from geodl_lab.pixels import prepare_dense, provenance, require_task
-from geodl_lab.raster import Bands, Raster, RasterSource
+from geodl_lab.raster import Raster, RasterSource
 from geodl_lab.runtime import Model
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from geodl_lab._version import __version__
+from geodl_lab.bands import Bands
 from geodl_lab.decode import ClassHead, Head, ProbabilityHead
 from geodl_lab.errors import ModelError, OptionError
 from geodl_lab.grid import Window
@@ -18,7 +19,6 @@ from geodl_lab.lazy import lazy_dense
 from geodl_lab.package import NODATA, ModelPackage
 from geodl_lab.packages import open_model
 from geodl_lab.raster import (
-    Bands,
     Raster,
     RasterSource,
     area_window,

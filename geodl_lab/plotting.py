@@ -11,7 +11,7 @@ import xarray as xr
 from matplotlib.patches import Patch
 
 from geodl_lab.errors import OptionError
-from geodl_lab.inference import valid_pixels
+from geodl_lab.nodata import valid_pixels
 from geodl_lab.outputs import classes_of
 from geodl_lab.package import LabelClass
 from geodl_lab.raster import Raster, as_raster

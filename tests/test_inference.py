@@ -1,9 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from geodl_lab import from_torch, settings
 from geodl_lab.decode import ClassHead
@@ -15,8 +12,6 @@ from geodl_lab.inference import (
     choose_window,
     plan,
     prepare,
-    reflect_fill,
-    valid_pixels,
 )
 from geodl_lab.package import InputSpec
 from geodl_lab.raster import as_raster, make_source
@@ -121,26 +116,6 @@ def test_recipe_does_not_depend_on_torch_threads(finite_model):
     assert recipes[0] == recipes[1]
 
 
-@given(hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12)))
-def test_fill_keeps_data_and_takes_every_value_from_data(valid):
-    if not valid.any():
-        return
-    stored = np.arange(valid.size, dtype=np.int32).reshape(1, *valid.shape) + 1
-    filled = reflect_fill(np.where(valid, stored, -9), valid)
-    assert (filled[0][valid] == stored[0][valid]).all()
-    assert np.isin(filled, stored[0][valid]).all()
-
-
-def test_fill_is_a_reflection():
-    stored = np.array([[[1, 2, 3, 0, 0, 0, 0, 8, 9]]])
-    assert reflect_fill(stored, stored[0] > 0).tolist() == [[[1, 2, 3, 2, 1, 8, 9, 8, 9]]]
-
-
-def test_rows_without_data_mirror_whole_rows():
-    stored = np.array([[[1, 1], [2, 2], [0, 0], [0, 0]]])
-    assert reflect_fill(stored, stored[0] > 0)[0, :, 0].tolist() == [1, 2, 1, 2]
-
-
 def test_rim_is_reflected_like_numpy():
     raster = make_raster((1, 20, 30))
     source = make_source(as_raster(raster), from_torch_inputs())
@@ -151,15 +126,3 @@ def test_rim_is_reflected_like_numpy():
 
 def from_torch_inputs():
     return InputSpec(("gray",))
-
-
-@given(st.sampled_from(["uint8", "int16", "float32"]))
-def test_nodata_means_all_bands_or_any_nan(dtype):
-    stored = np.array([[[0, 0, 5, 5]], [[0, 7, 0, 5]]], dtype=dtype)
-    assert valid_pixels(stored, 0).tolist() == [[False, True, True, True]]
-    assert valid_pixels(stored, None).all()
-    if dtype == "float32":
-        stored[0, 0, 3] = np.nan
-        stored[1, 0, 2] = np.inf
-        assert valid_pixels(stored, 0).tolist() == [[False, True, False, False]]
-        assert valid_pixels(stored, np.nan).tolist() == [[True, True, False, False]]

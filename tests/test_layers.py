@@ -11,9 +11,9 @@ ROOT = Path(__file__).parents[1] / "geodl_lab"
 
 # From the bottom up; a module imports from lower rows only (within `packages`, freely downwards).
 ROWS = (
-    ("errors", "settings", "_version", "nets"),
+    ("errors", "settings", "_version", "nets", "nodata"),
     ("grid", "package", "staging"),
-    ("detections", "runtime"),
+    ("detections", "runtime", "bands"),
     ("receptive", "decode"),
     ("packages", "inference"),
     ("raster",),
@@ -28,7 +28,7 @@ ROWS = (
 )
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 TORCH = {"runtime", "receptive", "decode", "nets", "packages", "testing"}
-PLAIN = {"errors", "settings", "_version", "grid", "detections", "package"}
+PLAIN = {"errors", "settings", "_version", "nodata", "grid", "detections", "package", "bands"}
 FRAMES = {"geopandas", "pandas", "pyogrio", "pyarrow", "dask"}
 
 

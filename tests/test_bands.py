@@ -1,0 +1,50 @@
+import pytest
+
+from geodl_lab.bands import common_name, match_bands
+from geodl_lab.errors import BandError
+from geodl_lab.package import InputSpec
+
+RGBN = InputSpec(("red", "green", "blue", "nir"))
+RGB = InputSpec(("red", "green", "blue"))
+
+
+@pytest.mark.parametrize(
+    ("names", "inputs", "bands", "expected"),
+    [
+        (("", "", "", ""), RGBN, None, (0, 1, 2, 3)),
+        (("nir", "red", "green", "blue"), RGBN, None, (1, 2, 3, 0)),
+        (("red", "green", "blue", ""), RGBN, None, (0, 1, 2, 3)),
+        (("red", "green", "blue", "nir"), RGB, None, (0, 1, 2)),
+        (("", "", "", "", ""), RGB, {"red": 3, "green": 2, "blue": 1}, (2, 1, 0)),
+        (("red", "green", "", "", "blue"), RGBN, {"nir": 4}, (0, 1, 4, 3)),
+        (("", "", "", ""), RGB, [4, 1, 2], (3, 0, 1)),
+        (("one", "two", "three"), RGB, ["three", "two", "one"], (2, 1, 0)),
+        (("a", "b"), InputSpec((), 2), None, (0, 1)),
+    ],
+)
+def test_bands_are_matched(names, inputs, bands, expected):
+    assert match_bands(names, inputs, bands) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "inputs", "bands", "message"),
+    [
+        (("", "", ""), RGBN, None, r"wants 4 bands \(red, green, blue, nir\).*has 3.*bands="),
+        (("swir", "green", "blue"), RGB, None, "has 3 .swir, green, blue"),
+        (("red", "red", "blue"), RGB, None, "red, red, blue"),
+        (("", "", ""), RGB, {"nir": 1}, r"names \['nir'\], but the model wants"),
+        (("", "", ""), RGB, {"red": 1, "green": 2, "blue": 9}, "no band 9"),
+        (("", "", ""), RGB, {"red": 1}, "no band 'green'"),
+        (("", "", ""), RGB, [1, 2], "lists 2 bands, but the model wants 3"),
+        (("", "", ""), RGB, [0, 1, 2], "no band 0"),
+    ],
+)
+def test_bands_that_do_not_fit_are_named(names, inputs, bands, message):
+    with pytest.raises(BandError, match=message):
+        match_bands(names, inputs, bands)
+
+
+def test_names_that_say_nothing_are_no_names():
+    for name in ("", "Band 3", "band_1", "2", "B4", "Undefined", "Alpha"):
+        assert common_name(name) in ("", "b4")
+    assert common_name(" NIR ") == common_name("Near Infrared") == "nir"
