@@ -66,11 +66,11 @@ class ClassHead:
         """Map scores (N, K, H, W) to class values (N, 1, H, W), uint8."""
         scores = _with_background(scores, len(self.values))
         table = torch.tensor(self.values, dtype=torch.uint8, device=scores.device)
-        classes = table[scores.argmax(dim=1, keepdim=True)]  # (N, 1, H, W)
-        if self.threshold is None:
-            return classes
-        sure = scores.softmax(dim=1).amax(dim=1, keepdim=True) >= self.threshold
-        return torch.where(sure, classes, torch.full_like(classes, NODATA))
+        best, index = scores.max(dim=1, keepdim=True)  # (N, 1, H, W) each
+        sure = best.isfinite()  # a net that answers NaN has no class to offer
+        if self.threshold is not None:
+            sure &= scores.softmax(dim=1).amax(dim=1, keepdim=True) >= self.threshold
+        return torch.where(sure, table[index], NODATA)
 
 
 @dataclass(frozen=True)
@@ -163,6 +163,12 @@ def read_boxes(answer: Any, package: ModelPackage, window: Window) -> Detections
         for key in ("boxes", "labels", "scores")
     )
     assert package.decoder is not None
+    boxes = boxes.reshape(-1, 4)
+    if not (np.isfinite(boxes).all() and (boxes[:, :2] <= boxes[:, 2:]).all()):
+        raise ModelError(
+            f"model {package.name!r} answers a box that is none: x0, y0, x1, y1 must be numbers "
+            "with x0 <= x1 and y0 <= y1"
+        )
     kept = (scores > package.decoder.threshold) & (labels > 0)
     index = labels[kept].astype(np.int64) - 1
     if index.size and index.max() >= len(package.classes):
@@ -172,7 +178,7 @@ def read_boxes(answer: Any, package: ModelPackage, window: Window) -> Detections
         )
     values = np.array([label.value for label in package.classes], dtype=np.int64)
     offset = np.array([window.x, window.y, window.x, window.y])
-    return Detections(boxes[kept].reshape(-1, 4) + offset, values[index], scores[kept])
+    return Detections(boxes[kept] + offset, values[index], scores[kept])
 
 
 @dataclass

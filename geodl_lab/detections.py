@@ -64,7 +64,12 @@ class Detections:
 
     def inside(self, area: Window) -> Detections:
         """Return the objects whose middle lies in ``area`` (left and top edge belong to it)."""
-        return self.select(_contains(area, self.centres))
+        return self.within(area.x, area.y, area.right, area.bottom)
+
+    def within(self, left: float, top: float, right: float, bottom: float) -> Detections:
+        """Return the objects whose middle lies between edges in pixels, as `inside`."""
+        x, y = self.centres.T
+        return self.select((x >= left) & (x < right) & (y >= top) & (y < bottom))
 
     def meeting(self, area: Window) -> Detections:
         """Return the objects whose box has a pixel in ``area``."""
@@ -262,11 +267,6 @@ def _root(parent: np.ndarray, index: int) -> int:
 
 def _edges(window: Window) -> tuple[int, int, int, int]:
     return window.x, window.y, window.right, window.bottom
-
-
-def _contains(area: Window, xy: np.ndarray) -> np.ndarray:
-    x, y = xy.T
-    return (x >= area.x) & (x < area.right) & (y >= area.y) & (y < area.bottom)
 
 
 def _clip(box: np.ndarray, limits: np.ndarray) -> np.ndarray:

@@ -38,3 +38,9 @@ class TrustError(ModelError):
 
 class CancelledError(GeodlError):
     """The run was cancelled by its caller."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error of another library says, or else its kind."""
+    text = str(error.__cause__ or error).strip().splitlines()
+    return text[0] if text else type(error).__name__

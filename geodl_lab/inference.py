@@ -23,7 +23,7 @@ import numpy as np
 from geodl_lab import settings
 from geodl_lab.decode import Head, read_boxes
 from geodl_lab.detections import Detections
-from geodl_lab.errors import CancelledError, GeodlError, RunError
+from geodl_lab.errors import CancelledError, GeodlError, RunError, first_line
 from geodl_lab.grid import Axis, Grid, Tile, Window
 from geodl_lab.nodata import reflect_fill, valid_pixels
 from geodl_lab.package import Field, InputSpec, ModelPackage
@@ -120,7 +120,7 @@ def plan(
         window_yx=grid.window_yx,
         halo=halo,
         stride=package.field.stride,
-        finite=package.field.finite,
+        finite=package.field.finite and halo >= package.field.halo,
         recompute=round(grid.recompute, 3),
         batch=batch,
         layout="nchw",
@@ -142,7 +142,7 @@ def choose_window(package: ModelPackage) -> tuple[int, int]:
     if not field.finite:
         return package.window, field.halo
     stride, halo = field.stride, field.halo
-    least = -(-package.window // stride) * stride
+    least = max(-(-package.window // stride) * stride, 2 * stride)
     if package.fixed_window:
         return least, _capped(package, least)
     window = max(least, 2 * halo + stride)
@@ -313,7 +313,7 @@ def _start(
             return [finish(answer, index, tile) for index, tile in enumerate(busy)]
         except GeodlError:
             raise
-        except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+        except Exception as error:  # a model is anybody's code: whatever it raises gets a place
             raise RunError(_failure(planned, busy, error)) from error
 
     return _Batch(tiles, valid, session.submit(work))
@@ -394,10 +394,9 @@ def _share(field: Field, grid: Grid, device: str) -> tuple[int, int]:
 
 def _failure(planned: Plan, tiles: list[Tile], error: Exception) -> str:
     window = tiles[0].window
-    text = str(error).strip().splitlines()
     return (
         f"model {planned.model.name!r} failed on the window at row {window.y}, column {window.x} "
-        f"({window.height} x {window.width} px): {text[0] if text else type(error).__name__}"
+        f"({window.height} x {window.width} px): {first_line(error)}"
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import geopandas
 import numpy as np
+import pandas
 import shapely
 import xarray as xr
 
@@ -22,7 +23,7 @@ from geodl_lab.lazy import loaded
 from geodl_lab.package import ModelPackage
 from geodl_lab.packages import open_model
 from geodl_lab.pixels import prepare_dense, provenance, require_task
-from geodl_lab.raster import Raster, RasterSource
+from geodl_lab.raster import Raster, RasterSource, area_edges
 from geodl_lab.runtime import Model
 
 
@@ -73,7 +74,7 @@ def detect(
         data, model, area=area, bands=bands, device=device, precision=precision
     )
     found = find(planned, source, window, progress=progress)
-    return to_frame(found, raster, planned)
+    return to_frame(found.within(*area_edges(raster, area)), raster, planned)
 
 
 def find(
@@ -103,7 +104,7 @@ def to_frame(found: Detections, raster: Raster, planned: Plan) -> geopandas.GeoD
     corners = _corners(found.boxes, raster)  # (object, corner, xy) in CRS units
     low, high = corners.min(axis=1), corners.max(axis=1)
     columns: dict[str, Any] = {
-        "label": [names[value] for value in found.label_ids.tolist()],
+        "label": pandas.array([names[v] for v in found.label_ids.tolist()], dtype="str"),
         "label_id": found.label_ids,
         "score": found.scores,
     }

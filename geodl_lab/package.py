@@ -94,6 +94,7 @@ class InputSpec:
             raise ModelError(f"{len(self.bands)} band names for {self.count} bands")
         if len(set(self.bands)) != len(self.bands):
             raise ModelError(f"band names repeat: {', '.join(self.bands)}")
+        _check_dtype(self.dtype)
         for name, numbers in (("mean", self.mean), ("std", self.std)):
             if numbers is not None and len(numbers) != self.count:
                 raise ModelError(f"{name} has {len(numbers)} numbers for {self.count} bands")
@@ -219,6 +220,15 @@ class ModelPackage:
     def class_values(self) -> np.ndarray:
         """Class values in channel order, shape (class,), uint8."""
         return np.array([label.value for label in self.classes], dtype=np.uint8)
+
+
+def _check_dtype(name: str | None) -> None:
+    try:
+        fine = name is None or np.dtype(name).kind in "iuf"
+    except TypeError:
+        fine = False
+    if not fine:
+        raise ModelError(f"dtype {name!r} is no pixel type; write 'uint8' or another of numpy's")
 
 
 def make_classes(

@@ -184,7 +184,8 @@ def on_grid(
     """
     band, y, x = raster.array.dims
     rows, columns = window.slices_yx
-    frame = raster.array.isel({band: 0, y: rows, x: columns}).drop_vars([band], errors="ignore")
+    of_bands = [key for key, coord in raster.array.coords.items() if band in coord.dims]
+    frame = raster.array.drop_vars(of_bands).isel({band: 0, y: rows, x: columns})
     dims = (y, x) if values.ndim == 2 else ("class", y, x)
     attrs = {
         key: value

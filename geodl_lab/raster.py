@@ -7,6 +7,7 @@ no mask band and no stretch is ever applied.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ import xarray as xr
 from affine import Affine
 
 from geodl_lab.bands import Bands, common_name, match_bands
-from geodl_lab.errors import BandError, OptionError, RasterError
+from geodl_lab.errors import BandError, OptionError, RasterError, first_line
 from geodl_lab.grid import Window
 from geodl_lab.package import InputSpec
 
@@ -52,7 +53,10 @@ class Raster:
     @property
     def nodata(self) -> float | None:
         """The stored value that means no data, or None."""
-        nodata = self.array.rio.nodata
+        try:
+            nodata = self.array.rio.nodata
+        except OverflowError:  # a value that the pixel type cannot hold, left by a conversion
+            return None
         return None if nodata is None else float(nodata)
 
     @property
@@ -154,7 +158,7 @@ class RasterSource:
             raise RasterError(
                 f"the pixels of rows {window.y}-{window.bottom} and columns {window.x}-"
                 f"{window.right} cannot be read; the file seems truncated or damaged: get it "
-                f"again ({_first_line(error)})"
+                f"again ({first_line(error)})"
             ) from error
         check_limits(stored, self.nodata, self.limits)
         return stored
@@ -188,7 +192,7 @@ def open_raster(path: str | Path, *, chunks: Any = None) -> xr.DataArray:
     except (rasterio.errors.RasterioError, OSError, ValueError) as error:
         raise RasterError(
             f"{str(path)!r} does not open as a raster; give a GeoTIFF, PNG, JPEG or another file "
-            f"that GDAL reads ({_first_line(error)})"
+            f"that GDAL reads ({first_line(error)})"
         ) from error
     if not isinstance(array, xr.DataArray):
         raise RasterError(
@@ -214,7 +218,7 @@ def as_raster(data: xr.DataArray | xr.Dataset) -> Raster:
     RasterError
         If there are no two spatial dimensions or more than three dimensions, or no pixels.
     """
-    array = data.to_dataarray("band") if isinstance(data, xr.Dataset) else data
+    array = _stacked(data) if isinstance(data, xr.Dataset) else data
     y, x = _spatial_dims(array)
     others = [dim for dim in array.dims if dim not in (y, x)]
     if len(others) > 1:
@@ -222,6 +226,11 @@ def as_raster(data: xr.DataArray | xr.Dataset) -> Raster:
         raise RasterError(
             f"the array has the dimensions {array.dims}; possible are band, {y}, {x}: take one "
             f"step of the rest first, as in da.isel({first}=0)"
+        )
+    if others == ["time"]:
+        raise RasterError(
+            f"the array has the dimensions {array.dims}: steps in time are no bands; take one, as "
+            "in da.isel(time=0)"
         )
     if not others:
         array = array.expand_dims("band")
@@ -232,6 +241,30 @@ def as_raster(data: xr.DataArray | xr.Dataset) -> Raster:
         raise RasterError(f"pixels of type {array.dtype} are no numbers a model can read")
     array = array.transpose(others[0], y, x)
     return Raster(array.rio.set_spatial_dims(x_dim=x, y_dim=y, inplace=False))
+
+
+def _stacked(dataset: xr.Dataset) -> xr.DataArray:
+    """Make one array (band, y, x) of a Dataset's images, named as they are, with their nodata.
+
+    Raises
+    ------
+    RasterError
+        If there are no images, or they do not agree on what means no data.
+    """
+    images = {name: image for name, image in dataset.data_vars.items() if image.ndim >= 2}
+    if not images:
+        raise RasterError(f"the dataset holds {list(dataset.data_vars)} and no image among them")
+    nodata = {str(image.rio.nodata): image.rio.nodata for image in images.values()}
+    if len(nodata) > 1:
+        raise RasterError(
+            f"the variables {list(images)} have different nodata values ({', '.join(nodata)}); "
+            "give them one, as in ds.map(lambda band: band.rio.write_nodata(0))"
+        )
+    array = dataset[list(images)].to_dataarray("band")
+    names = [image.attrs.get("long_name", name) for name, image in images.items()]
+    array = array.assign_coords(band=[str(name) for name in names])
+    value = next(iter(nodata.values()))
+    return array if value is None else array.rio.write_nodata(value)
 
 
 def make_source(raster: Raster, inputs: InputSpec, bands: Bands | None = None) -> RasterSource:
@@ -245,14 +278,15 @@ def make_source(raster: Raster, inputs: InputSpec, bands: Bands | None = None) -
     chosen = match_bands(raster.band_names, inputs, bands)
     limits = None
     if inputs.dtype is not None and raster.array.dtype != np.dtype(inputs.dtype):
-        if raster.array.dtype.kind != "f":
+        if raster.array.dtype.kind != "f" and np.dtype(inputs.dtype).kind != "f":
             raise BandError(
                 f"the model wants {inputs.dtype} pixels and the raster has {raster.array.dtype}; "
                 f"its values would be scaled wrongly: bring them to the range of {inputs.dtype} "
                 f"first and convert with .astype({inputs.dtype!r})"
             )
-        info = np.iinfo(inputs.dtype)
-        limits = (float(info.min), float(info.max))
+        if np.dtype(inputs.dtype).kind in "iu":
+            info = np.iinfo(inputs.dtype)
+            limits = (float(info.min), float(info.max))
     return RasterSource(raster, chosen, limits)
 
 
@@ -265,7 +299,7 @@ def area_window(raster: Raster, area: Any) -> Window:
         The raster.
     area
         None for all, (left, bottom, right, top) in the raster's CRS units, or an object with such
-        ``bounds`` (a shapely geometry).
+        ``bounds`` (of a shapely geometry its bounds count, not its outline).
 
     Raises
     ------
@@ -273,8 +307,22 @@ def area_window(raster: Raster, area: Any) -> Window:
         If it is no area or lies outside the raster; the message names both extents.
     """
     whole = Window(0, 0, *raster.shape_yx)
+    x0, y0, x1, y1 = area_edges(raster, area)
+    first, last = (math.floor(y0), math.floor(x0)), (math.ceil(y1), math.ceil(x1))
+    return Window(*first, last[0] - first[0], last[1] - first[1]).intersect(whole)
+
+
+def area_edges(raster: Raster, area: Any) -> tuple[float, float, float, float]:
+    """Return left, top, right, bottom of an area in pixels; parameters as in `area_window`.
+
+    Raises
+    ------
+    OptionError
+        If it is no area or lies outside the raster; the message names both extents.
+    """
+    height, width = raster.shape_yx
     if area is None:
-        return whole
+        return 0, 0, width, height
     try:
         left, bottom, right, top = (float(side) for side in getattr(area, "bounds", area))
     except (TypeError, ValueError) as error:
@@ -291,15 +339,13 @@ def area_window(raster: Raster, area: Any) -> Window:
         inverse * corner for corner in ((left, bottom), (right, top), (left, top), (right, bottom))
     ]
     columns, rows = (np.round(values, 6) for values in zip(*corners, strict=True))
-    first = int(np.floor(rows.min())), int(np.floor(columns.min()))
-    last = int(np.ceil(rows.max())), int(np.ceil(columns.max()))
-    window = Window(*first, last[0] - first[0], last[1] - first[1]).intersect(whole)
-    if not window:
+    x0, y0, x1, y1 = (float(v) for v in (columns.min(), rows.min(), columns.max(), rows.max()))
+    if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
         raise OptionError(
             f"area {(left, bottom, right, top)} does not meet the raster, whose bounds are "
             f"{tuple(round(side, 6) for side in raster.bounds)} in {raster.crs or 'pixels'}"
         )
-    return window
+    return x0, y0, x1, y1
 
 
 def check_limits(
@@ -356,8 +402,3 @@ def _from_centres(x: np.ndarray, y: np.ndarray, stored: Affine) -> Affine:
     width = float(x[-1] - x[0]) / (len(x) - 1) if len(x) > 1 else stored.a
     height = float(y[-1] - y[0]) / (len(y) - 1) if len(y) > 1 else stored.e
     return Affine(width, 0, float(x[0]) - width / 2, 0, height, float(y[0]) - height / 2)
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error.__cause__ or error).strip().splitlines()
-    return text[0] if text else type(error).__name__

@@ -9,16 +9,19 @@ double precision, where rounding (1e-15) cannot be taken for a difference. After
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import functools
+import math
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from geodl_lab.errors import ModelError
+from geodl_lab.errors import ModelError, first_line
 from geodl_lab.package import Field
 from geodl_lab.runtime import on_one_thread
 
@@ -27,30 +30,39 @@ BLOCK = 64
 
 STRIDES = (1, 2, 4, 8, 16, 32, 64)
 OTHER_STRIDES = (3, 5, 6, 7, 9, 10, 12, 14, 20, 24, 28, 40, 48, 56)
-LONGEST = 2560
-"""A field that fills a strip of this many pixels counts as unbounded."""
+LENGTHS = (576, 1600, 2624)
+"""Pixels along the strips; a field that reaches the ends of all of them counts as unbounded."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A network made ready to be measured, in the most exact number type it accepts.
+    """A network made ready to be measured.
 
     Parameters
     ----------
     network
-        Maps (1, C, H, W) to (1, K, H, W).
+        Maps (1, C, H, W) to (1, K, H, W) in ``dtype``.
     channels
         C, the number of bands.
     dtype
-        float64, or float32 where the network holds constants of that type.
+        float32, quick; or float64, in which rounding cannot be taken for a difference.
+    exact
+        The same network in float64, or None where it holds what cannot be cast.
+    axis
+        Direction of the strips: 2 down, 3 across.
     breadth
-        Least number of pixels across a strip that the network accepts.
+        Pixels across a strip.
+    unit
+        Strips are as long as a multiple of this many pixels.
     """
 
     network: Callable[[torch.Tensor], Any]
     channels: int
-    dtype: torch.dtype
+    dtype: torch.dtype = torch.float32
+    exact: Any = None
+    axis: int = 3
     breadth: int = BLOCK
+    unit: int = BLOCK
 
     @property
     def tolerance(self) -> float:
@@ -63,12 +75,27 @@ class Probe:
         shape = (1, self.channels, self.breadth, length)
         return torch.rand(shape, generator=generator, dtype=self.dtype)
 
-    def run(self, strip: torch.Tensor, axis: int) -> torch.Tensor:
+    def run(self, strip: torch.Tensor) -> torch.Tensor:
         """Return scores with the strip's long side last, shape (1, K, across, along)."""
-        x = strip if axis == 3 else strip.transpose(2, 3)
+        x = strip if self.axis == 3 else strip.transpose(2, 3)
         with torch.inference_mode():
             y = self.network(x.contiguous())
-        return y if axis == 3 else y.transpose(2, 3)
+        return y if self.axis == 3 else y.transpose(2, 3)
+
+    def accepts(self, length: int, crop: int) -> bool:
+        """Tell whether the network takes a strip of this length and answers at every pixel."""
+        try:
+            answer = self.run(self.strip(length))
+        except Exception:  # a network is anybody's code; a size it refuses may raise anything
+            return False
+        shape = (self.breadth - 2 * crop, length - 2 * crop)
+        return answer.shape[-2:] == shape and bool(torch.isfinite(answer).all())
+
+    def exactly(self) -> Probe:
+        """Return the probe of the float64 network, or itself where there is none."""
+        if self.exact is None:
+            return self
+        return replace(self, network=self.exact, dtype=torch.float64)
 
 
 def measure_field(network: Any, channels: int, *, window: int) -> Field:
@@ -99,14 +126,20 @@ def measure_field(network: Any, channels: int, *, window: int) -> Field:
 def _measure(network: Any, channels: int, window: int) -> Field:
     crop, memory = _crop(network, channels, window)
     unbounded = Field(finite=False, halo=max(window // 4, crop), crop=crop, memory=memory)
-    probe = _probe(network, channels)
+    probe = _probe(network, channels, window, crop)
     if probe is None:
         return unbounded
-    fields = [_measure_axis(probe, axis, crop) for axis in (2, 3)]
-    if not all(field.finite for field in fields):
+    across = _measure_axis(probe, crop, _strides(probe))
+    if across is None:
         return unbounded
-    stride = max(field.stride for field in fields)
-    halo = _ceil(max(field.halo for field in fields), stride)
+    # The other direction mostly has the same stride: try that one and its divisors only.
+    guess = [s for s in _strides(probe) if across[0] % s == 0]
+    probe = replace(probe, axis=2)
+    down = _measure_axis(probe, crop, guess) or _measure_axis(probe, crop, _strides(probe))
+    if down is None:
+        return unbounded
+    stride = math.lcm(across[0], down[0])
+    halo = _ceil(max(across[1], down[1], crop), stride)
     return Field(finite=True, stride=stride, halo=halo, crop=crop, memory=memory)
 
 
@@ -117,108 +150,133 @@ def measure_memory(network: Any, x: torch.Tensor) -> float:
     return counter.peak / (x.shape[-1] * x.shape[-2])
 
 
-def _measure_axis(probe: Probe, axis: int, crop: int) -> Field:
-    reach = _reach(probe, axis, crop)
-    stride = None if reach is None else _stride(probe, axis, reach, crop)
-    if reach is None or stride is None:
-        return Field(finite=False)
-    if stride not in STRIDES:  # the block's edges were not in phase: measure at every phase
-        reaches = [_reach(probe, axis, crop, phase) for phase in range(stride)]
-        reach = max(r for r in reaches if r is not None)
-    return Field(finite=True, stride=stride, halo=_ceil(reach, stride))
+def _measure_axis(probe: Probe, crop: int, strides: Sequence[int]) -> tuple[int, int] | None:
+    """Return stride and reach in pixels along one direction; None if the field has no end."""
+    reach = _reach(probe, crop)
+    if reach is None or _wraps(probe, crop):
+        return None
+    stride = _stride(probe, reach, crop, strides)
+    if stride is None:
+        return None
+    if BLOCK % stride:  # the block's edges were not in phase with the windows that will be cut
+        reach = max(reach, _reach(probe, crop, stride) or 0)
+    return stride, reach
 
 
-def _reach(probe: Probe, axis: int, crop: int, phase: int = 0) -> int | None:
-    """Return how many pixels a marked block spreads to either side; None if without end."""
-    length = 512 + BLOCK
-    while length <= LONGEST:
-        start = _ceil((length - BLOCK) // 2, BLOCK) + phase
-        marked = _marked(probe, axis, length, start).nonzero()[:, 0] + crop
-        if not len(marked):
-            return 0
-        first, last = int(marked[0]), int(marked[-1])
-        if first > crop and last < length - 1 - crop:
-            return max(start - first, last + 1 - start - BLOCK, 0)
-        length += 2 * (length - BLOCK)
+def _reach(probe: Probe, crop: int, phase: int = BLOCK) -> int | None:
+    """Return how many pixels a marked block spreads to either side; None if without end.
+
+    A field with gaps can jump over the end of a strip, so what one length shows the next confirms.
+    """
+    before: int | None = None
+    for length in LENGTHS:
+        start = _ceil((length - BLOCK) // 2, phase)
+        spread = _spread(probe, _ceil(length, probe.unit), start, crop)
+        if spread is not None and before is not None and spread <= before + BLOCK:
+            return max(spread, before)
+        before = spread
     return None
 
 
-def _marked(probe: Probe, axis: int, length: int, start: int) -> torch.Tensor:
+def _spread(probe: Probe, length: int, start: int, crop: int) -> int | None:
+    """Return the reach that a strip of one length shows; None if marks touch its ends."""
+    marked = _marked(probe, length, start).nonzero()[:, 0] + crop
+    if not len(marked):
+        return 0
+    first, last = int(marked[0]), int(marked[-1])
+    if first <= crop or last >= length - 1 - crop:
+        return None
+    return max(start - first, last + 1 - start - BLOCK, 0)
+
+
+def _wraps(probe: Probe, crop: int) -> bool:
+    """Tell whether the strip's beginning is seen at its end, as with circular padding."""
+    return bool(_marked(probe, _ceil(LENGTHS[0], probe.unit), 0)[-1])
+
+
+def _marked(probe: Probe, length: int, start: int) -> torch.Tensor:
     """Return which outputs along a strip depend on the block at ``start``, shape (along,)."""
     base = probe.strip(length)
-    answer = probe.run(base, axis)
+    answer = probe.run(base)
     limit = probe.tolerance * float(answer.abs().max())
     spread = torch.zeros(answer.shape[-1], dtype=torch.bool)
-    fills = (torch.tensor(torch.nan), 4 * probe.strip(BLOCK, seed=1) - 2)
-    for fill in fills:
+    for fill in (torch.tensor(torch.nan), 4 * probe.strip(BLOCK, seed=1) - 2):
         strip = base.clone()
         strip[..., start : start + BLOCK] = fill
-        difference = (probe.run(strip, axis) - answer).abs()
+        difference = (probe.run(strip) - answer).abs()
         spread |= ~(difference <= limit).all(dim=(0, 1, 2))  # NaN compares false
     return spread
 
 
-def _stride(probe: Probe, axis: int, reach: int, crop: int) -> int | None:
-    """Return the smallest shift that the answer follows; None if there is none up to 64."""
-    length = _ceil(2 * reach + 2 * BLOCK, BLOCK)
-    strip = probe.strip(length + BLOCK)
-    answer = probe.run(strip[..., :length], axis)
-    limit = probe.tolerance * float(answer.abs().max())
-    for shift in (*STRIDES, *OTHER_STRIDES):
-        moved = probe.run(strip[..., shift : shift + length], axis)
-        inner = slice(reach + shift, answer.shape[-1] - reach)
-        same = moved[..., reach : answer.shape[-1] - reach - shift]
-        follows = bool(((answer[..., inner] - same).abs() <= limit).all())
-        if follows and _accepts(probe, axis, length + shift, crop):
+def _stride(probe: Probe, reach: int, crop: int, strides: Sequence[int]) -> int | None:
+    """Return the smallest shift that the answer follows; None if there is none.
+
+    The answer must not depend on the strip's length either, but for its last ``reach`` pixels.
+    """
+    length = _ceil(2 * reach + 2 * BLOCK, probe.unit)
+    quick, exact = _follower(probe, length, reach), _follower(probe.exactly(), length, reach)
+    if not quick(0, probe.unit):
+        return None
+    for shift in strides:  # most are refused by the quick look
+        if quick(shift, 0) and exact(shift, 0) and probe.accepts(length + shift, crop):
             return shift
     return None
 
 
-def _accepts(probe: Probe, axis: int, length: int, crop: int) -> bool:
-    """Tell whether the network takes a strip of this length and answers at every pixel."""
-    try:
-        return probe.run(probe.strip(length), axis).shape[-1] == length - 2 * crop
-    except (RuntimeError, ValueError, AssertionError):
-        return False
+def _follower(probe: Probe, length: int, reach: int) -> Callable[[int, int], bool]:
+    """Return a check whether the answer follows a strip that is shifted or longer."""
+    strip = probe.strip(length + 2 * max(BLOCK, probe.unit))
+    answer = functools.cache(lambda: probe.run(strip[..., :length]))
+
+    def follows(shift: int, more: int) -> bool:
+        stop = answer().shape[-1] - reach
+        moved = probe.run(strip[..., shift : shift + length + more])[..., : stop - shift]
+        still = answer()[..., shift:stop]
+        start = reach if shift else 0
+        difference = (still - moved)[..., start:].abs()
+        return bool((difference <= probe.tolerance * answer().abs().max()).all())
+
+    return follows
 
 
-def _probe(network: Any, channels: int) -> Probe | None:
-    """Find number type and strip breadth that the network accepts; None if it takes no strip."""
-    for probe in _candidates(network, channels):
-        for breadth in (BLOCK, 2 * BLOCK, 4 * BLOCK):
-            ready = replace(probe, breadth=breadth)
-            if all(_runs(ready, axis) for axis in (2, 3)):
-                return ready
+def _strides(probe: Probe) -> list[int]:
+    """Return the shifts that are tried, smallest first."""
+    divisors = [s for s in range(1, probe.unit + 1) if probe.unit % s == 0]
+    return sorted({*STRIDES, *OTHER_STRIDES, *divisors})
+
+
+def _probe(network: Any, channels: int, window: int, crop: int) -> Probe | None:
+    """Find number type and strip sizes that the network accepts; None if it takes no strip."""
+    sizes = ((BLOCK, BLOCK), (2 * BLOCK, BLOCK), (4 * BLOCK, BLOCK), (window, window))
+    for breadth, unit in sizes:
+        probe = Probe(network, channels, breadth=breadth, unit=unit)
+        length = _ceil(LENGTHS[0], unit)
+        if all(replace(probe, axis=axis).accepts(length, crop) for axis in (2, 3)):
+            return replace(probe, exact=_cast(probe, length, crop))
     return None
 
 
-def _candidates(network: Any, channels: int) -> Iterator[Probe]:
-    try:
-        exact = copy.deepcopy(network).double()
-    except (RuntimeError, TypeError, AttributeError):
-        pass  # holds something that cannot be copied or cast: measured as it is, in float32
-    else:
-        yield Probe(exact, channels, torch.float64)
-    yield Probe(network, channels, torch.float32)
-
-
-def _runs(probe: Probe, axis: int) -> bool:
-    try:
-        answer = probe.run(probe.strip(512 + BLOCK), axis)
-    except (RuntimeError, ValueError, AssertionError):
-        return False
-    return bool(torch.isfinite(answer).all())
+def _cast(probe: Probe, length: int, crop: int) -> Any:
+    """Return the network in float64; None where it holds what cannot be copied or cast."""
+    with contextlib.suppress(Exception):  # whatever a network of unknown make raises
+        exact: Any = copy.deepcopy(probe.network)
+        exact = exact.double()
+        if replace(probe, network=exact, dtype=torch.float64).accepts(length, crop):
+            return exact
+    return None
 
 
 def _crop(network: Any, channels: int, window: int) -> tuple[int, float]:
     """Return pixels lacking on each side of the output, and bytes per pixel of a forward."""
-    x = torch.rand((1, channels, window, window), generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand((1, channels, window, window), generator=generator, dtype=torch.float32)
     try:
         with torch.inference_mode():
             answer = network(x)
-    except (RuntimeError, ValueError, AssertionError) as error:
+    except Exception as error:  # a network is anybody's code: whatever it raises is told
         raise ModelError(
-            f"the model does not run on (1, {channels}, {window}, {window}) float32: {error}; "
+            f"the model does not run on (1, {channels}, {window}, {window}) float32: "
+            f"{first_line(error)}; "
             "check bands= and window="
         ) from error
     if not isinstance(answer, torch.Tensor) or answer.ndim != 4:

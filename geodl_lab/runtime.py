@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import os
 import threading
 from collections.abc import Callable
@@ -24,6 +25,11 @@ from geodl_lab.errors import ModelError, OptionError
 from geodl_lab.package import InputSpec, ModelPackage
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+POOLS: dict[tuple[str, int, int], ThreadPoolExecutor] = {}
+POOLS_LOCK = threading.Lock()
+os.register_at_fork(
+    before=POOLS_LOCK.acquire, after_in_parent=POOLS_LOCK.release, after_in_child=POOLS_LOCK.release
+)
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -37,10 +43,16 @@ class Model:
         What the model wants and gives.
     network
         Maps a float tensor (N, C, H, W) to scores (N, K, H, W) or to a list of dicts of boxes.
+    token
+        Tells live modules apart whose tensors are equal; "" where ``sha256`` says it all.
+    state
+        Fingerprint of the network's tensors when it was wrapped, or None.
     """
 
     package: ModelPackage
-    network: Any = field(repr=False)
+    network: Any = field(repr=False, compare=False)
+    token: str = ""
+    state: tuple[tuple[int, int], ...] | None = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -48,8 +60,16 @@ class Model:
         return self.package.name
 
     def __dask_tokenize__(self) -> tuple[str, str]:
-        """Name the model by content, so that equal calls get equal dask keys."""
-        return self.package.name, self.package.sha256
+        """Name the model by content, so that equal calls get equal dask keys, and others do not."""
+        return repr(self.package), self.token
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle; a TorchScript network, which does not pickle, travels as its archive."""
+        if not isinstance(self.network, torch.jit.ScriptModule):
+            return Model, (self.package, self.network, self.token)
+        archive = io.BytesIO()
+        torch.jit.save(self.network, archive)
+        return _from_archive, (self.package, archive.getvalue(), self.token)
 
     def _repr_html_(self) -> str:
         """Show name, task, bands and classes with their colours in a notebook."""
@@ -130,8 +150,14 @@ def open_session(model: Model, *, device: str, precision: str, threads: int) -> 
         If the device or precision is not possible here.
     """
     device = resolve_device(device)
+    _check_unchanged(model)
     network = model.network if device == "cpu" else _on_device(model.network, device)
     return Session(network, device, resolve_precision(precision, device), threads)
+
+
+def fingerprint(network: Any) -> tuple[tuple[int, int], ...]:
+    """Return where the tensors of a network lie and how often each was written in place."""
+    return tuple((t.data_ptr(), t._version) for t in network.state_dict().values())
 
 
 def resolve_device(device: str) -> str:
@@ -142,6 +168,7 @@ def resolve_device(device: str) -> str:
     OptionError
         If ``device`` is no device name or the machine has none such.
     """
+    device = str(device)
     if device == "auto":
         return "cuda:0" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
@@ -200,9 +227,11 @@ def _scaled(x: torch.Tensor, inputs: InputSpec) -> torch.Tensor:
     if inputs.scale != 1:
         x = x * inputs.scale
     if inputs.mean is not None:
-        x = x - torch.tensor(inputs.mean, device=x.device)[:, None, None]  # (C, 1, 1)
+        x = (
+            x - torch.tensor(inputs.mean, dtype=x.dtype, device=x.device)[:, None, None]
+        )  # (C, 1, 1)
     if inputs.std is not None:
-        x = x / torch.tensor(inputs.std, device=x.device)[:, None, None]
+        x = x / torch.tensor(inputs.std, dtype=x.dtype, device=x.device)[:, None, None]
     return x
 
 
@@ -214,12 +243,39 @@ def _on_device(network: Any, device: str) -> Any:
     return copy.deepcopy(network).to(device)
 
 
-@functools.cache
-def _pool(device: str, threads: int, _process: int) -> ThreadPoolExecutor:
+def _check_unchanged(model: Model) -> None:
+    """Put a live module back into evaluation mode; refuse one with other weights than wrapped."""
+    if getattr(model.network, "training", False):
+        model.network.eval()
+    if model.state is not None and model.state != fingerprint(model.network):
+        raise ModelError(
+            f"the weights of {model.name!r} have changed since it was wrapped, so its hash and its "
+            "receptive field no longer hold; call geodl_lab.from_torch again"
+        )
+
+
+def _from_archive(package: ModelPackage, archive: bytes, token: str) -> Model:
+    return Model(package, _load_archive(archive), token)
+
+
+@functools.lru_cache(maxsize=8)
+def _load_archive(archive: bytes) -> Any:
+    return torch.jit.load(io.BytesIO(archive), map_location="cpu").eval()
+
+
+def _pool(device: str, threads: int, process: int) -> ThreadPoolExecutor:
     """Return the threads that run forwards; one for a GPU, cores / threads of them for the CPU.
 
     The process id is a key because a forked child has no threads of its parent's pool.
     """
+    with POOLS_LOCK:
+        key = (device, threads, process)
+        if key not in POOLS:
+            POOLS[key] = _start_pool(device, threads)
+        return POOLS[key]
+
+
+def _start_pool(device: str, threads: int) -> ThreadPoolExecutor:
     workers = max(1, settings.cores() // threads) if device == "cpu" else 1
     default = torch.get_num_threads()
     pool = ThreadPoolExecutor(

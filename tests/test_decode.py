@@ -149,3 +149,7 @@ def test_answers_that_do_not_fit_are_named():
     with pytest.raises(ModelError, match=r"possible are \[2, 3\]"):
         score_channels(package("regions"), 7)
     assert score_channels(package("heatmap"), 4) == 4
+    for box in ([0, 0, float("nan"), 1], [5, 0, 1, 1]):
+        answer = {"boxes": [box], "labels": [1], "scores": [0.9]}
+        with pytest.raises(ModelError, match="a box that is none"):
+            read_boxes(answer, package(), Window(0, 0, 1, 1))

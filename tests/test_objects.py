@@ -69,6 +69,17 @@ def test_area_reports_objects_whose_middle_lies_there(model):
     assert pixel_boxes(found, RASTER) == expected
 
 
+def test_unaligned_areas_filter_by_the_middle_too(model):
+    every = RASTER.dl.detect(model)
+    for x0, y0, x1, y1 in [(14.9, 0, 300.2, 500.5), (15.1, 15.9, 257.3, 257.1)]:
+        transform = RASTER.rio.transform()
+        (left, top), (right, bottom) = transform @ (x0, y0), transform @ (x1, y1)
+        middle = every.geometry.centroid
+        inside = middle.x.between(left, right) & middle.y.between(bottom, top)
+        found = RASTER.dl.detect(model, area=(left, bottom, right, top))
+        assert found.geometry.tolist() == every.geometry[inside].tolist()
+
+
 class Bumps(torch.nn.Module):
     """A centre heat map: the input itself as logits."""
 
@@ -122,6 +133,7 @@ def test_nothing_found_keeps_columns_and_crs(model):
     found = paint((80, 90), []).dl.detect(model)
     assert len(found) == 0 and found.crs == "EPSG:26911"
     assert {"label", "label_id", "score", "geometry"} <= set(found.columns)
+    assert found.label.dtype == RASTER.dl.detect(model).label.dtype
 
 
 def test_classes_with_background_channel():

@@ -41,6 +41,8 @@ def test_class_values_are_bytes_in_channel_order():
         (lambda: InputSpec(("a", "a")), "band names repeat"),
         (lambda: InputSpec(("a", "b"), mean=(1.0,)), "mean has 1 numbers for 2 bands"),
         (lambda: InputSpec(("a",), std=(0.0,)), "std holds a 0"),
+        (lambda: InputSpec(("a",), dtype="bogus"), "dtype 'bogus' is no pixel type"),
+        (lambda: InputSpec(("a",), dtype="complex64"), "'complex64' is no pixel type"),
         (lambda: Decoder("magic"), "'magic' is not one of boxes"),
         (lambda: Decoder("boxes", threshold=2), "threshold 2 is outside"),
         (lambda: Decoder("heatmap", radius=0), "radius 0"),

@@ -1,8 +1,10 @@
 """`classify` and `probabilities`: the same bits however cut, and equal to one whole forward."""
 
+import dask
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -121,6 +123,61 @@ def test_equal_calls_make_equal_dask_keys(finite_model):
     chunked = RASTER.chunk(x=100)
     one, other = (chunked.dl.classify(finite_model) for _ in range(2))
     assert one.data.name == other.data.name
+
+
+def test_models_with_equal_tensors_have_keys_of_their_own():
+    """A lazy result must never be another model's: scale is not among the tensors."""
+    net = RandomNet()
+    one, other = (
+        geodl_lab.from_torch(net, bands=3, classes=list("abcd"), window=64, scale=scale)
+        for scale in (1 / 255, 1)
+    )
+    chunked = RASTER.chunk(x=100)
+    lazy = [chunked.dl.classify(model) for model in (one, other)]
+    assert lazy[0].data.name != lazy[1].data.name
+    computed = dask.compute(*lazy)
+    for result, model in zip(computed, (one, other), strict=True):
+        assert np.array_equal(result.values, RASTER.dl.classify(model).values)
+
+
+def test_torchscript_models_compute_in_other_processes():
+    raster = make_raster((4, 150, 140), names=("Red", "Green", "Blue", "NIR"))
+    lazy = raster.chunk(x=70).dl.classify("naip-landcover")
+    with dask.config.set(scheduler="processes", num_workers=1):
+        result = lazy.compute()
+    assert np.array_equal(result.values, raster.dl.classify("naip-landcover").values)
+
+
+def test_coordinates_of_bands_do_not_survive(finite_model):
+    raster = RASTER.assign_coords(wavelength=("band", [0.6, 0.5, 0.4]))
+    assert "wavelength" not in raster.dl.classify(finite_model).coords
+
+
+def test_a_net_that_answers_nan_gives_nodata():
+    class Nan(torch.nn.Module):
+        def forward(self, x):
+            return torch.where(x[:, :1] > 0.5, torch.nan, x)
+
+    model = geodl_lab.from_torch(Nan(), bands=3, classes=list("abc"), window=64)
+    result = RASTER.dl.classify(model).values
+    assert ((result == 255) == (RASTER.values[0] > 127)).all()
+
+
+def test_a_capped_halo_is_told_in_the_recipe():
+    options = {"bands": 3, "classes": list("abcd"), "window": 64}
+    model = geodl_lab.from_torch(RandomNet(stride=8), fixed_window=True, **options)
+    assert '"finite": false' in RASTER.dl.classify(model).attrs["geodl_recipe"]
+
+
+def test_dataset_keeps_its_nodata(finite_model):
+    values = RASTER.values.copy()
+    values[:, 10:30, 10:30] = 0
+    dataset = xr.Dataset({f"b{i}": wrap(values[i : i + 1], nodata=0)[0] for i in range(3)})
+    dataset["scalar"] = 3
+    assert ((dataset.dl.classify(finite_model).values == 255) == (values == 0).all(0)).all()
+    dataset["b1"] = dataset.b1.rio.write_nodata(7)
+    with pytest.raises(RasterError, match="different nodata values"):
+        dataset.dl.classify(finite_model)
 
 
 def test_crs_coords_nodata_and_attrs_survive(finite_model):

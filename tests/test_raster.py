@@ -81,11 +81,23 @@ def test_dimensions_are_brought_into_order():
         (xr.DataArray(np.zeros((3, 4)), dims=("a", "b")), "possible are band, y, x"),
         (xr.DataArray(np.zeros((1, 0, 4)), dims=("band", "y", "x")), "is empty"),
         (xr.DataArray(np.full((4, 4), "a"), dims=("y", "x")), "no numbers"),
+        (xr.DataArray(np.zeros((3, 4, 5)), dims=("time", "y", "x")), "steps in time are no bands"),
     ],
 )
 def test_arrays_that_are_no_rasters_are_refused(array, message):
     with pytest.raises(RasterError, match=message):
         as_raster(array)
+
+
+def test_nodata_that_the_type_cannot_hold_is_none():
+    raster = make_raster((1, 8, 8)).astype("int16").rio.write_nodata(-9999)
+    assert as_raster(raster).nodata == -9999
+    assert as_raster(raster.astype("uint8", keep_attrs=True)).nodata is None
+
+
+def test_float_models_take_any_raster():
+    inputs = InputSpec(("red",), dtype="float32")
+    assert make_source(as_raster(make_raster((1, 8, 8)).astype("float64")), inputs).limits is None
 
 
 def test_transform_follows_coordinates_not_a_stale_attribute():

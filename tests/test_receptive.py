@@ -34,13 +34,14 @@ def summary(field):
         (convs(2, dilation=4, padding=4), (True, 1, 8, 0)),
         (convs(2, mode="reflect"), (True, 1, 2, 0)),
         (convs(3, padding=0), (True, 1, 3, 3)),
+        (convs(1, dilation=350, padding=350), (True, 1, 350, 0)),  # taps jump over a short strip
         (nn.Conv2d(2, 3, 1), (True, 1, 0, 0)),
         (
             nn.Sequential(nn.AvgPool2d(3), nn.Upsample(scale_factor=3)),
             (True, 3, 3, 0),
         ),  # safe: measured at every phase
     ],
-    ids=["3 convs", "dilated", "reflect", "valid", "pointwise", "stride 3"],
+    ids=["3 convs", "dilated", "reflect", "valid", "gaps", "pointwise", "stride 3"],
 )
 def test_field_of_known_layers(net, expected):
     window = 66 if expected[1] == 3 else 64
@@ -73,6 +74,29 @@ class Coordinates(nn.Module):
         return x + torch.arange(x.shape[-1], dtype=x.dtype)
 
 
+class SizeAware(nn.Module):
+    def forward(self, x):
+        return x * x.shape[-1]
+
+
+class Picky(nn.Module):
+    """Takes only multiples of 96 and raises what no one expects."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = RandomNet(2)
+
+    def forward(self, x):
+        if x.shape[-1] % 96 or x.shape[-2] % 96:
+            raise KeyError("96")
+        return self.net(x)
+
+
+def test_a_net_that_takes_only_some_sizes_is_measured_at_those():
+    field = measure_field(Picky(), 2, window=96)
+    assert field.finite and field.stride == 96 and field.halo == 96
+
+
 class FixedSize(nn.Module):
     def forward(self, x):
         if x.shape[-2:] != (64, 64):
@@ -81,8 +105,10 @@ class FixedSize(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "net", [ChipMean(), SqueezeExcite(), Coordinates(), FixedSize(), RandomNet(2, norm="group")],
-    ids=["chip mean", "squeeze-excite", "coordinates", "fixed size", "group norm"],
+    "net", [ChipMean(), SqueezeExcite(), Coordinates(), FixedSize(), RandomNet(2, norm="group"),
+            SizeAware(), convs(2, mode="circular")],
+    ids=["chip mean", "squeeze-excite", "coordinates", "fixed size", "group norm", "size aware",
+         "circular"],
 )  # fmt: skip
 def test_what_depends_on_the_whole_window_is_unbounded(net):
     field = measure_field(net, 2, window=64)

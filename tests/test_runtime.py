@@ -1,10 +1,13 @@
 import dataclasses
+import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 
+from geodl_lab import from_torch, open_model, runtime
 from geodl_lab.errors import ModelError, OptionError
 from geodl_lab.package import InputSpec
 from geodl_lab.runtime import (
@@ -80,6 +83,47 @@ def test_hash_follows_weights_and_structure():
     assert hash_network(RandomNet()) == hash_network(RandomNet())
     assert hash_network(RandomNet()) != hash_network(RandomNet(seed=1))
     assert hash_network(torch.nn.ReLU()) != hash_network(torch.nn.Tanh())
+
+
+def test_torchscript_models_travel_between_processes():
+    model = open_model("naip-landcover")
+    copy = pickle.loads(pickle.dumps(model))
+    x = torch.rand(1, 4, 256, 256)
+    assert copy.package == model.package
+    with torch.inference_mode():
+        assert torch.equal(copy.network(x), model.network(x))
+
+
+def test_a_module_changed_after_wrapping_is_refused():
+    net = RandomNet()
+    model = from_torch(net, bands=3, classes=list("abcd"), window=64)
+    net.train()
+    open_session(model, device="cpu", precision="fp32", threads=1)
+    assert not net.training
+    with torch.no_grad():
+        net.head.bias += 1
+    with pytest.raises(ModelError, match="have changed since it was wrapped"):
+        open_session(model, device="cpu", precision="fp32", threads=1)
+
+
+def test_pools_are_made_once_however_many_ask_at_once(monkeypatch):
+    monkeypatch.setattr(runtime, "POOLS", {})
+    before = torch.get_num_threads()
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(lambda _: on_one_thread(torch.get_num_threads), range(12)))
+    assert len(runtime.POOLS) == 1
+    with ThreadPoolExecutor(1) as fresh:
+        assert fresh.submit(torch.get_num_threads).result() == before
+
+
+def test_float64_defaults_do_not_reach_the_model():
+    inputs = InputSpec(("a",), mean=(0.5,), std=(2.0,))
+    torch.set_default_dtype(torch.float64)
+    try:
+        session = Session(torch.nn.Identity(), "cpu", "fp32", 1)
+        assert session.forward(np.ones((1, 1, 2, 2)), inputs).dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_model_shows_itself(finite_model):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
-from geodl_lab.errors import ModelError
+from geodl_lab.detections import TOUCH
+from geodl_lab.errors import ModelError, first_line
 from geodl_lab.package import (
     DECODERS,
     DEFAULT_THRESHOLD,
@@ -19,7 +22,7 @@ from geodl_lab.package import (
     make_classes,
 )
 from geodl_lab.receptive import measure_field
-from geodl_lab.runtime import Model, hash_network, on_one_thread
+from geodl_lab.runtime import Model, fingerprint, hash_network, on_one_thread
 
 
 def from_torch(  # noqa: PLR0913  the public contract: each is one fact about the module
@@ -95,14 +98,18 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
     ModelError
         If the module does not run, or its answer does not fit classes and task.
     """
+    if not _is_module(module):
+        raise ModelError(f"a {type(module).__name__} is no torch.nn.Module; wrap it in one first")
+    if not _whole(window) or window < 1:
+        raise ModelError(f"window {window!r} is not possible; give the tile's side in whole pixels")
+    if not _is_list(classes):
+        raise ModelError(f"classes {classes!r} are no list; name them, as in classes=['land']")
     module.eval()
     inputs = _inputs(bands, scale, mean, std, dtype, cell_size)
-    if window < 1:
-        raise ModelError(f"window {window} is not possible; give the side of the tiles in pixels")
     answer = _try(module, inputs.count, window)
     labels = make_classes(classes, first=0 if task == "classify" else 1)
     kind = _decoder_name(task, decoder, answer)
-    _check_answer(answer, task, kind, len(labels))
+    _check_answer(answer, task, kind, len(labels), box_size)
     package = ModelPackage(
         name=name or type(module).__name__,
         task=task,
@@ -114,7 +121,8 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
         fixed_window=fixed_window,
         sha256=hash_network(module),
     )
-    return Model(package, module)
+    # Modules may differ in more than their tensors, so each wrapping gets a name of its own.
+    return Model(package, module, token=uuid.uuid4().hex, state=fingerprint(module))
 
 
 def _inputs(
@@ -125,20 +133,47 @@ def _inputs(
     dtype: str | None,
     cell_size: float | None,
 ) -> InputSpec:
-    names, count = ((), bands) if isinstance(bands, int) else (tuple(bands), len(bands))
-    means, stds = (None if numbers is None else tuple(numbers) for numbers in (mean, std))
-    return InputSpec(names, count, dtype, scale, means, stds, cell_size)
+    try:
+        names, count = _named(bands)
+        means, stds = (None if row is None else tuple(map(float, row)) for row in (mean, std))
+        return InputSpec(names, count, dtype, float(scale), means, stds, cell_size)
+    except TypeError as error:
+        raise ModelError(
+            f"bands, scale, mean or std are of a wrong type ({error}); give a list of names or "
+            "their number, one number for scale, and one a band for mean and std"
+        ) from error
+
+
+def _whole(number: Any) -> bool:
+    return isinstance(number, int | np.integer) and not isinstance(number, bool)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _is_module(module: Any) -> bool:
+    return isinstance(module, torch.nn.Module)
+
+
+def _named(bands: Any) -> tuple[tuple[str, ...], int]:
+    """Return names and number of bands that were given as names, one name, or a number."""
+    if _whole(bands):
+        return (), int(bands)
+    names = (bands,) if isinstance(bands, str) else tuple(map(str, bands))
+    return names, len(names)
 
 
 def _try(module: torch.nn.Module, channels: int, window: int) -> Any:
     """Run the module once on noise of the window's size."""
-    x = torch.rand((1, channels, window, window), generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand((1, channels, window, window), generator=generator, dtype=torch.float32)
     try:
         return on_one_thread(_forward, module, x)
-    except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
+    except Exception as error:  # a module is anybody's code: whatever it raises is told
         raise ModelError(
             f"the module does not run on float32 (1, {channels}, {window}, {window}): "
-            f"{str(error).strip().splitlines()[0]}; check bands= and window="
+            f"{first_line(error)}; check bands= and window="
         ) from error
 
 
@@ -165,7 +200,7 @@ def _decoder_name(task: str, decoder: str, answer: Any) -> str:
     )
 
 
-def _check_answer(answer: Any, task: str, kind: str, classes: int) -> None:
+def _check_answer(answer: Any, task: str, kind: str, classes: int, box_size: float | None) -> None:
     if kind == "boxes":
         if not isinstance(answer, list | tuple) or not all(isinstance(a, dict) for a in answer):
             raise ModelError(
@@ -177,6 +212,11 @@ def _check_answer(answer: Any, task: str, kind: str, classes: int) -> None:
         what = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
         raise ModelError(f"the module answers {what}; {task} needs a tensor (N, K, H, W) of scores")
     channels = answer.shape[1]
+    if kind == "heatmap" and channels == classes and box_size is None:
+        raise ModelError(
+            "the module's heat map gives no sizes: say how large an object is, as in box_size=10 "
+            "(pixels), or answer two more channels, log height and log width"
+        )
     possible = {classes} | ({1} if task == "classify" and classes == 2 else set())
     if task == "detect":
         possible = {classes, classes + 2} if kind == "heatmap" else {classes, classes + 1}
@@ -197,8 +237,9 @@ def _field(
         field = measure_field(module, channels, window=window)
     if padding is None or field.finite:
         return field
-    if not field.crop <= padding < window / 2:
+    least = TOUCH + 1 if kind == "boxes" else field.crop
+    if not least <= padding < window / 2:
         raise ModelError(
-            f"padding {padding} is not possible; give {field.crop} to {(window - 1) // 2} pixels"
+            f"padding {padding} is not possible; give {least} to {(window - 1) // 2} pixels"
         )
     return Field(finite=False, halo=padding, crop=field.crop, memory=field.memory)

@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 
 from geodl_lab import nets
-from geodl_lab.errors import ModelError
+from geodl_lab.errors import ModelError, first_line
 from geodl_lab.package import Decoder, Field, InputSpec, LabelClass, ModelPackage
 from geodl_lab.receptive import measure_field
 from geodl_lab.runtime import Model
@@ -106,10 +106,9 @@ def _network(text: dict[str, Any], weights: Path) -> torch.nn.Module:
         network = nets.build(name, architecture.get("arguments") or {})
         network.load_state_dict(safetensors.torch.load_file(weights))
     except (RuntimeError, TypeError, safetensors.SafetensorError) as error:
-        first = str(error).strip().splitlines()[0]
         raise ModelError(
-            f"the weights {weights.name!r} do not open as those of {name!r} ({first}); get the "
-            "model again"
+            f"the weights {weights.name!r} do not open as those of {name!r} ({first_line(error)}); "
+            "get the model again"
         ) from error
     return network.eval().requires_grad_(False)
 

@@ -45,13 +45,12 @@ def open_model(model: str | Path | Model, *, trust: bool = False) -> Model:
         )
     if str(model) in list_models():
         return _open_bundled(str(model))
-    path = Path(model)
-    if not path.exists():
+    if not _exists(model):
         raise ModelError(
-            f"there is no model {str(model)!r}: bundled are {', '.join(list_models())}; or give "
-            "the path of a package"
+            f"there is no model {str(model)[:200]!r}: bundled are {', '.join(list_models())}; or "
+            "give the path of a package"
         )
-    return _open_path(path, trust=trust)
+    return _open_path(Path(model), trust=trust)
 
 
 def list_models() -> list[str]:
@@ -74,6 +73,13 @@ def _open_path(path: Path, *, trust: bool) -> Model:
     raise ModelError(
         f"{str(path)!r} is no model package; possible are a folder with model.json or an .emd"
     )
+
+
+def _exists(path: str | Path) -> bool:
+    try:
+        return Path(path).exists()
+    except (TypeError, OSError, ValueError):  # no path at all, or one that no disk could hold
+        return False
 
 
 def _descriptions(folder: Path) -> list[Path]:

@@ -42,6 +42,11 @@ def test_the_module_is_put_into_evaluation_mode():
     assert not from_torch(net, bands=3, classes=list("abcd"), window=64).network.training
 
 
+class Broken(torch.nn.Module):
+    def forward(self, x):
+        raise KeyError
+
+
 @pytest.mark.parametrize(
     ("module", "options", "message"),
     [
@@ -49,6 +54,14 @@ def test_the_module_is_put_into_evaluation_mode():
         (RandomNet(), {"bands": 5}, r"does not run on float32 \(1, 5, 64, 64\)"),
         (RandomNet(), {"task": "segment"}, "'segment' is not possible"),
         (RandomNet(), {"window": 0}, "window 0"),
+        (RandomNet(), {"window": 64.5}, "window 64.5 is not possible"),
+        (RandomNet(), {"classes": "abcd"}, "classes 'abcd' are no list"),
+        (RandomNet(), {"bands": 1.5}, "of a wrong type"),
+        (RandomNet(), {"mean": 0.5}, "of a wrong type"),
+        (lambda x: x, {}, "is no torch.nn.Module"),
+        (Broken(), {}, "does not run .* KeyError"),
+        (RandomNet(), {"task": "detect", "decoder": "heatmap"}, "say how large an object is"),
+        (RegionDetector(), {"task": "detect", "padding": 0}, "give 4 to 31 pixels"),
         (RandomNet(norm="group"), {"padding": 40}, "padding 40 is not possible"),
         (torch.nn.Flatten(), {}, "needs a tensor"),
         (RandomNet(), {"task": "detect", "decoder": "magic"}, "'magic' is not one of auto"),

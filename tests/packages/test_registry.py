@@ -21,6 +21,9 @@ def test_a_model_is_opened_once_a_process():
 def test_unknown_models_are_named(tmp_path):
     with pytest.raises(ModelError, match=r"no model 'nope': bundled are aerial-landcover, naip"):
         open_model("nope")
+    for name in (None, 123, "x" * 5000):
+        with pytest.raises(ModelError, match="there is no model"):
+            open_model(name)
     with pytest.raises(ModelError, match="is no model package"):
         open_model(tmp_path)
     file = tmp_path / "weights.pkl"
