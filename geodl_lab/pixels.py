@@ -24,6 +24,7 @@ from geodl_lab.raster import (
     area_window,
     as_raster,
     make_source,
+    say_if_other_cell_size,
     say_if_unreferenced,
 )
 from geodl_lab.runtime import Model
@@ -172,6 +173,7 @@ def prepare_dense(
     window = area_window(raster, area)
     planned = plan(model, raster.shape_yx, device=device, precision=precision)
     say_if_unreferenced(raster)
+    say_if_other_cell_size(raster, model.package.inputs)
     return raster, planned, source, window
 
 

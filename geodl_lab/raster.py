@@ -375,6 +375,19 @@ def say_if_unreferenced(raster: Raster) -> None:
         LOGGER.warning("the raster has no CRS: results are in its own coordinates, without a CRS")
 
 
+def say_if_other_cell_size(raster: Raster, inputs: InputSpec) -> None:
+    """Tell the log if the model was trained at less than half or more than twice the cell size."""
+    if inputs.cell_size is None or raster.crs is None or not raster.crs.is_projected:
+        return
+    meters = math.sqrt(abs(raster.transform.determinant)) * raster.crs.linear_units_factor[1]
+    if not 0.5 <= meters / inputs.cell_size <= 2:
+        LOGGER.warning(
+            "the raster's cells are %.3g m and the model was trained at %.3g m: expect it to be "
+            "less accurate, or resample the raster first",
+            meters, inputs.cell_size,
+        )  # fmt: skip
+
+
 def _spatial_dims(array: xr.DataArray) -> tuple[Any, Any]:
     try:
         return array.rio.y_dim, array.rio.x_dim

@@ -1,13 +1,12 @@
-"""Settings read once from the environment, and the numbers that decide how a run is cut.
+"""The numbers that decide how a run is cut.
 
-The constants are part of every recipe: changing one changes bits, so none depends on the machine's
+They are part of every recipe: changing one changes bits, so none depends on the machine's
 free memory or load.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 MEMORY_BUDGET = 2 * 2**30
 """Bytes that the forwards running at one time may hold together."""
@@ -20,24 +19,6 @@ CHUNK = 2048
 
 GDAL_CACHE = 256 * 2**20
 """Bytes of GDAL's block cache while a file is written; its default is 5 % of the machine."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the environment says.
-
-    Parameters
-    ----------
-    device
-        ``GEODL_DEVICE``: ``auto``, ``cpu`` or ``cuda[:N]``.
-    """
-
-    device: str = "auto"
-
-
-def from_environment() -> Settings:
-    """Read the settings of this process."""
-    return Settings(device=os.environ.get("GEODL_DEVICE", "auto"))
 
 
 def cores() -> int:

@@ -8,7 +8,7 @@ from geodl_lab import open_raster
 from geodl_lab.errors import BandError, OptionError, RasterError
 from geodl_lab.grid import Window
 from geodl_lab.package import InputSpec
-from geodl_lab.raster import area_window, as_raster, make_source
+from geodl_lab.raster import area_window, as_raster, make_source, say_if_other_cell_size
 from geodl_lab.testing import make_raster, wrap
 
 RGBN = InputSpec(("red", "green", "blue", "nir"))
@@ -111,6 +111,14 @@ def test_transform_follows_coordinates_not_a_stale_attribute():
     bare = as_raster(raster.drop_vars(["x", "y", "spatial_ref"]))
     assert bare.transform == Affine.identity()
     assert as_raster(raster[:, ::-1]).transform.e == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(("cell_size", "said"), [(0.6, False), (1.0, False), (5.0, True)])
+def test_a_cell_size_far_from_the_models_is_told(cell_size, said, caplog):
+    raster = as_raster(make_raster(cell_size=cell_size))
+    say_if_other_cell_size(raster, InputSpec(("red",), cell_size=0.6))
+    say_if_other_cell_size(raster, InputSpec(("red",)))
+    assert ("was trained at 0.6 m" in caplog.text) == said
 
 
 def test_area_takes_the_pixels_it_touches():
