@@ -49,6 +49,9 @@ Bands = Annotated[
     typer.Option(metavar="NAME=N,...", help="Which raster band is which, from 1: red=1,nir=4."),
 ]
 Threshold = Annotated[float | None, typer.Option(help="Least score or probability, 0 to 1.")]
+SeamTolerance = Annotated[
+    float | None, typer.Option(help="Largest error of a score at seams; exact by default.")
+]
 Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
@@ -72,6 +75,7 @@ def classify(
     bands: Bands = None,
     threshold: Threshold = None,
     precision: Precision = "auto",
+    seam_tolerance: SeamTolerance = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Classify every pixel of a raster into a COG with palette and class names."""
@@ -80,7 +84,8 @@ def classify(
     begun = time.monotonic()
     classify_file(
         input, output, model, overwrite=overwrite, area=extent, bands=_bands(bands),
-        threshold=threshold, device=device, precision=precision, progress=_bar("classify"),
+        threshold=threshold, device=device, precision=precision, seam_tolerance=seam_tolerance,
+        progress=_bar("classify"),
     )  # fmt: skip
     typer.echo(f"{output} written in {time.monotonic() - begun:.1f} s")
 
@@ -97,6 +102,7 @@ def detect(
     bands: Bands = None,
     threshold: Threshold = None,
     precision: Precision = "auto",
+    seam_tolerance: SeamTolerance = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Find the objects of a raster and write them as a vector file."""
@@ -105,7 +111,8 @@ def detect(
     begun = time.monotonic()
     found = detect_file(
         input, output, model, overwrite=overwrite, area=extent, bands=_bands(bands),
-        threshold=threshold, device=device, precision=precision, progress=_bar("detect"),
+        threshold=threshold, device=device, precision=precision, seam_tolerance=seam_tolerance,
+        progress=_bar("detect"),
     )  # fmt: skip
     typer.echo(f"{output}: {len(found)} objects in {time.monotonic() - begun:.1f} s")
 

@@ -23,7 +23,7 @@ import numpy as np
 from geodl_lab import settings
 from geodl_lab.decode import Head, read_boxes
 from geodl_lab.detections import Detections
-from geodl_lab.errors import CancelledError, GeodlError, RunError, first_line
+from geodl_lab.errors import CancelledError, GeodlError, OptionError, RunError, first_line
 from geodl_lab.grid import Axis, Grid, Tile, Window
 from geodl_lab.nodata import reflect_fill, valid_pixels
 from geodl_lab.package import Field, InputSpec, ModelPackage
@@ -61,8 +61,10 @@ class Recipe:
     ----------
     window_yx, halo, stride
         Pixels the model sees, context on each side of a core, and the net's stride.
-    finite
+    exact
         Whether the halo holds all that a core depends on.
+    seam_tolerance
+        Largest error of a score that was allowed at seams, or None.
     recompute
         Pixels computed per pixel of the raster.
     batch, layout, precision, device, threads
@@ -72,7 +74,8 @@ class Recipe:
     window_yx: tuple[int, int]
     halo: int
     stride: int
-    finite: bool
+    exact: bool
+    seam_tolerance: float | None
     recompute: float
     batch: int
     layout: str
@@ -102,17 +105,25 @@ class Plan:
 
 
 def plan(
-    model: Model, shape_yx: tuple[int, int], *, device: str = "auto", precision: str = "auto"
+    model: Model,
+    shape_yx: tuple[int, int],
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    seam_tolerance: float | None = None,
 ) -> Plan:
     """Fix windows and recipe for a raster of ``shape_yx`` pixels.
 
     Raises
     ------
     OptionError
-        If the device or precision is not possible here.
+        If the device, precision or tolerance is not possible here.
     """
     package = model.package
+    if seam_tolerance is not None:
+        package = dataclasses.replace(package, field=tolerated(package, seam_tolerance))
     window, halo = choose_window(package)
+    package = model.package
     grid = Grid(*(_axis(package, size, window, halo) for size in shape_yx))
     device = resolve_device(device)
     threads, batch = _share(package.field, grid, device)
@@ -120,7 +131,8 @@ def plan(
         window_yx=grid.window_yx,
         halo=halo,
         stride=package.field.stride,
-        finite=package.field.finite and halo >= package.field.halo,
+        exact=package.field.finite and halo >= package.field.halo,
+        seam_tolerance=seam_tolerance,
         recompute=round(grid.recompute, 3),
         batch=batch,
         layout="nchw",
@@ -151,6 +163,27 @@ def choose_window(package: ModelPackage) -> tuple[int, int]:
     ):
         window += stride
     return window, halo
+
+
+def tolerated(package: ModelPackage, seam_tolerance: float) -> Field:
+    """Return the field with the smallest halo whose seam error stays below a tolerance.
+
+    Raises
+    ------
+    OptionError
+        If the tolerance is not positive, or the model has no seam errors to choose by.
+    """
+    field = package.field
+    if not seam_tolerance > 0:
+        raise OptionError(f"seam_tolerance {seam_tolerance} is not possible; give a score above 0")
+    if not field.seams:
+        raise OptionError(
+            f"model {package.name!r} has no measured seam errors (its receptive field is not "
+            "finite), so no halo can promise a tolerance; leave seam_tolerance out"
+        )
+    enough = [k for k, error in enumerate(field.seams) if error <= seam_tolerance]
+    strides = enough[0] if enough else len(field.seams) - 1
+    return dataclasses.replace(field, halo=max(strides * field.stride, field.crop))
 
 
 def run(

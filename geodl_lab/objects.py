@@ -36,6 +36,7 @@ def detect(
     threshold: float | None = None,
     device: str = "auto",
     precision: str = "auto",
+    seam_tolerance: float | None = None,
     progress: Progress | None = None,
 ) -> geopandas.GeoDataFrame:
     """Find the objects that a model was made for.
@@ -54,6 +55,9 @@ def detect(
         Least score 0..1; None takes the model's own.
     device, precision
         ``auto``, ``cpu``, ``cuda:N``; ``auto``, ``fp32``, ``bf16``, ``fp16``.
+    seam_tolerance
+        Largest error of a score at seams for which a smaller halo, and so less work, is taken.
+        None is exact wherever the model's receptive field is finite.
     progress
         Called with windows done, windows in all, stage, seconds left.
 
@@ -71,8 +75,9 @@ def detect(
     """
     model = _with_threshold(open_model(model), threshold)
     raster, planned, source, window = prepare_dense(
-        data, model, area=area, bands=bands, device=device, precision=precision
-    )
+        data, model, area=area, bands=bands, device=device, precision=precision,
+        seam_tolerance=seam_tolerance,
+    )  # fmt: skip
     found = find(planned, source, window, progress=progress)
     return to_frame(found.within(*area_edges(raster, area)), raster, planned)
 

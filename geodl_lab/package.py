@@ -118,6 +118,9 @@ class Field:
         Pixels that the output lacks on each side of the input.
     memory
         Peak bytes of a forward in fp32, per pixel of the window.
+    seams
+        Of a finite field: the largest error of a score, on noise, with a halo of 0, 1, 2, ...
+        strides; the last is that of ``halo`` and is rounding.
     """
 
     finite: bool
@@ -125,6 +128,7 @@ class Field:
     halo: int = 0
     crop: int = 0
     memory: float = 2048.0
+    seams: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

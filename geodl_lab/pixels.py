@@ -46,6 +46,7 @@ def classify(
     threshold: float | None = None,
     device: str = "auto",
     precision: str = "auto",
+    seam_tolerance: float | None = None,
     progress: Progress | None = None,
 ) -> xr.DataArray:
     """Give every pixel the class that a model scores highest.
@@ -65,6 +66,9 @@ def classify(
         Least probability 0..1; pixels below it are nodata. None keeps every pixel's best class.
     device, precision
         ``auto``, ``cpu``, ``cuda:N``; ``auto``, ``fp32``, ``bf16``, ``fp16``.
+    seam_tolerance
+        Largest error of a score at seams for which a smaller halo, and so less work, is taken.
+        None is exact wherever the model's receptive field is finite.
     progress
         Called with windows done, windows in all, stage, seconds left (not for dask input).
 
@@ -82,8 +86,9 @@ def classify(
     model = open_model(model)
     head = class_head(model.package, threshold)
     raster, planned, source, window = prepare_dense(
-        data, model, area=area, bands=bands, device=device, precision=precision
-    )
+        data, model, area=area, bands=bands, device=device, precision=precision,
+        seam_tolerance=seam_tolerance,
+    )  # fmt: skip
     values = _values(raster, planned, source, head, window, progress)[0]
     result = on_grid(values, raster, window, name="class", nodata=NODATA)
     return result.assign_attrs({**class_attrs(model.package), **provenance(planned)})
@@ -97,6 +102,7 @@ def probabilities(
     bands: Bands | None = None,
     device: str = "auto",
     precision: str = "auto",
+    seam_tolerance: float | None = None,
     progress: Progress | None = None,
 ) -> xr.DataArray:
     """Give every pixel the probability of each class; parameters as in `classify`.
@@ -115,8 +121,9 @@ def probabilities(
     require_task(model.package, "classify")
     head = ProbabilityHead(len(model.package.classes))
     raster, planned, source, window = prepare_dense(
-        data, model, area=area, bands=bands, device=device, precision=precision
-    )
+        data, model, area=area, bands=bands, device=device, precision=precision,
+        seam_tolerance=seam_tolerance,
+    )  # fmt: skip
     values = _values(raster, planned, source, head, window, progress)
     result = on_grid(values, raster, window, name="probability", nodata=np.nan)
     names = [label.name for label in model.package.classes]
@@ -160,6 +167,7 @@ def prepare_dense(
     bands: Bands | None = None,
     device: str = "auto",
     precision: str = "auto",
+    seam_tolerance: float | None = None,
 ) -> tuple[Raster, Plan, RasterSource, Window]:
     """Check everything that can be checked before pixels are read.
 
@@ -171,7 +179,9 @@ def prepare_dense(
     raster = as_raster(data)
     source = make_source(raster, model.package.inputs, bands)
     window = area_window(raster, area)
-    planned = plan(model, raster.shape_yx, device=device, precision=precision)
+    planned = plan(
+        model, raster.shape_yx, device=device, precision=precision, seam_tolerance=seam_tolerance
+    )
     say_if_unreferenced(raster)
     say_if_other_cell_size(raster, model.package.inputs)
     return raster, planned, source, window

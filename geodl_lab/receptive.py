@@ -140,7 +140,8 @@ def _measure(network: Any, channels: int, window: int) -> Field:
         return unbounded
     stride = math.lcm(across[0], down[0])
     halo = _ceil(max(across[1], down[1], crop), stride)
-    return Field(finite=True, stride=stride, halo=halo, crop=crop, memory=memory)
+    seams = _seams(probe, stride, halo, crop)
+    return Field(True, stride=stride, halo=halo, crop=crop, memory=memory, seams=seams)
 
 
 def measure_memory(network: Any, x: torch.Tensor) -> float:
@@ -237,6 +238,23 @@ def _follower(probe: Probe, length: int, reach: int) -> Callable[[int, int], boo
         return bool((difference <= probe.tolerance * answer().abs().max()).all())
 
     return follows
+
+
+def _seams(probe: Probe, stride: int, halo: int, crop: int) -> tuple[float, ...]:
+    """Return the largest error that a window's edge leaves 0, 1, 2, ... strides inside it."""
+    length = _ceil(2 * halo + 2 * BLOCK, math.lcm(probe.unit, stride))
+    errors = torch.zeros(halo + stride)
+    for axis in (2, 3):
+        along = replace(probe, axis=axis)
+        strip = along.strip(2 * length)
+        whole = along.run(strip)
+        cut = along.run(strip[..., length:]), along.run(strip[..., :length])
+        near = (cut[0] - whole[..., length:]).abs(), (cut[1] - whole[..., : cut[1].shape[-1]]).abs()
+        for difference in (near[0], near[1].flip(-1)):  # from the edge inwards
+            error = difference.amax(dim=(0, 1, 2))[: len(errors)]
+            errors[crop : crop + len(error)].clamp_(min=error[: len(errors) - crop])
+    inner = errors.flip(0).cummax(0).values.flip(0)  # the largest from here on
+    return tuple(float(f"{error:.2g}") for error in inner[::stride][: halo // stride + 1])
 
 
 def _strides(probe: Probe) -> list[int]:

@@ -34,7 +34,7 @@ def test_windows_equal_one_forward_rim_included(stride):
     scores = oracle(net, raster.values, stride)
     merged = raster.dl.probabilities(model).values
     assert np.abs(merged - scores.softmax(0).numpy()).max() < 1e-5
-    assert raster.dl.classify(model).attrs["geodl_recipe"].count('"finite": true')
+    assert raster.dl.classify(model).attrs["geodl_recipe"].count('"exact": true')
     assert '"recompute": 1.0,' not in raster.dl.classify(model).attrs["geodl_recipe"]
     close = (scores.topk(2, dim=0).values.diff(dim=0).abs()[0] < 1e-4).numpy()
     same = raster.dl.classify(model).values == scores.argmax(0).numpy()
@@ -166,7 +166,7 @@ def test_a_net_that_answers_nan_gives_nodata():
 def test_a_capped_halo_is_told_in_the_recipe():
     options = {"bands": 3, "classes": list("abcd"), "window": 64}
     model = geodl_lab.from_torch(RandomNet(stride=8), fixed_window=True, **options)
-    assert '"finite": false' in RASTER.dl.classify(model).attrs["geodl_recipe"]
+    assert '"exact": false' in RASTER.dl.classify(model).attrs["geodl_recipe"]
 
 
 def test_dataset_keeps_its_nodata(finite_model):
@@ -199,6 +199,18 @@ def test_probabilities_name_classes_and_sum_to_one(finite_model):
     assert result.dims == ("class", "y", "x") and result["class"].values.tolist() == list("abcd")
     assert np.allclose(result.sum("class"), 1, atol=1e-5)
     assert (result.argmax("class").values == RASTER.dl.classify(finite_model).values).all()
+
+
+def test_a_seam_tolerance_is_kept_on_a_raster():
+    model = geodl_lab.from_torch(
+        RandomNet(stride=8), bands=3, classes=list("abcd"), window=64, cell_size=1
+    )
+    raster = make_raster((3, 701, 511))
+    exact = raster.dl.probabilities(model)
+    tolerance = model.package.field.seams[2]
+    loose = raster.dl.probabilities(model, seam_tolerance=tolerance)
+    assert 0 < np.abs(loose - exact).max() <= tolerance
+    assert f'"seam_tolerance": {tolerance}' in loose.attrs["geodl_recipe"]
 
 
 def test_threshold_leaves_out_unsure_pixels(finite_model):

@@ -134,6 +134,13 @@ def test_float32_constants_do_not_stop_the_measure():
     assert measure_field(traced, 2, window=64).halo == eager.halo
 
 
+def test_seam_errors_fall_to_rounding_at_the_full_halo():
+    field = measure_field(RandomNet(bands=2, stride=8), 2, window=64)
+    assert len(field.seams) == field.halo // field.stride + 1
+    assert list(field.seams) == sorted(field.seams, reverse=True)
+    assert field.seams[0] > 1e-3 and field.seams[-1] < 1e-5
+
+
 def test_memory_is_counted():
     field = measure_field(nn.Conv2d(2, 16, 1), 2, window=64)
     assert 64 <= field.memory < 200

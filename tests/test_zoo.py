@@ -44,6 +44,7 @@ def test_fields_are_finite_small_and_as_stored(name):
     )
     for key in ("finite", "stride", "halo", "crop"):
         assert stored[key] == getattr(measured, key)
+    assert stored["seams"] == pytest.approx(measured.seams, rel=0.05, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", TRAINED)

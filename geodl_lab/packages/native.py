@@ -113,13 +113,17 @@ def _network(text: dict[str, Any], weights: Path) -> torch.nn.Module:
     return network.eval().requires_grad_(False)
 
 
+def _stored_field(stored: dict[str, Any]) -> Field:
+    return Field(**{**stored, "seams": tuple(stored.get("seams", ()))})
+
+
 def _package(text: dict[str, Any], weights: Path, network: torch.nn.Module) -> ModelPackage:
     inputs = dict(text["input"])
     for key in ("bands", "mean", "std"):
         inputs[key] = tuple(inputs[key]) if inputs.get(key) is not None else inputs.get(key)
     spec, window = InputSpec(**inputs), int(text["window"])
     stored = text.get("field")
-    field = Field(**stored) if stored else measure_field(network, spec.count, window=window)
+    field = _stored_field(stored) if stored else measure_field(network, spec.count, window=window)
     return ModelPackage(
         name=str(text["name"]),
         task=str(text["task"]),

@@ -3,17 +3,13 @@
     python notebooks/training/naip_trees.py --data ../shared/data/urban_trees_naip
 
 rebuilds ``geodl_lab/zoo/naip-trees`` (weights, model.json) in about half an hour on one CPU thread.
-All crops of Santa Monica are the test: no weight and no setting is chosen on them. Settings are
-chosen on cities that were left out of the training, which
-
-    python notebooks/training/naip_trees.py --data ... --leave-out long_beach riverside
-
-does: it prints the best threshold and radius on these cities, and writes nothing.
+All crops of Santa Monica are the test: no weight and no setting is chosen on them.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -35,7 +31,6 @@ ATTRIBUTION = (
     "Imagery: USDA NAIP 2020."
 )
 LEAST_SCORE = 0.1  # maxima below are never trees
-TRAINED_PLACES = ("claremont", "long_beach", "palm_springs", "riverside")
 PACKAGE = Path(__file__).parents[2] / "geodl_lab" / "zoo" / "naip-trees"
 ARCHITECTURE: dict[str, Any] = {
     "in_channels": 4,
@@ -53,14 +48,15 @@ class Settings:
     """What the training does; lengths in pixels of 0.6 m."""
 
     seed: int = 7
-    steps: int = 12_000
+    steps: int = 4500
     batch: int = 8
-    size: int = 128  # side of a training window
+    size: int = 192  # side of a training window
     learning_rate: float = 3e-3  # at the top of the one cycle
     weight_decay: float = 2e-2
     ema_decay: float = 0.998
     sigma: float = 3.0  # of the Gaussian round a tree
     zoom: float = 1.25  # scale jitter from 1 / zoom to zoom
+    evaluations: int = 8  # over the last half of the steps
     threads: int = 1
 
 
@@ -91,9 +87,6 @@ class Decoder:
     radius: int
 
 
-DECODER = Decoder(threshold=0.26, radius=3)  # from ``--leave-out long_beach riverside``
-
-
 @dataclass(frozen=True)
 class Score:
     """Trees matched one to one within the match radius, over all crops of a split."""
@@ -119,6 +112,15 @@ class Score:
 
     def __str__(self) -> str:
         return f"P {self.precision:.3f} R {self.recall:.3f} F {self.f1:.3f}"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A trained net with the decoder that suits it best, and their score."""
+
+    model: Unet
+    decoder: Decoder
+    score: Score
 
 
 def load_crop(data: Path, name: str) -> Crop:
@@ -207,13 +209,13 @@ def draw_batch(
     return jitter_colours(images, rng), torch.stack(heat)
 
 
-def heat_loss(logits: torch.Tensor, heat: torch.Tensor) -> torch.Tensor:
-    """Cross entropy a pixel with the height of the heat map; both (N, 1, H, W).
-
-    Unlike a loss that asks for 1 at the tree's pixel alone, it forgives labels that are a
-    pixel or two off.
-    """
-    return 30 * functional.binary_cross_entropy_with_logits(logits, heat)
+def focal_loss(logits: torch.Tensor, heat: torch.Tensor) -> torch.Tensor:
+    """Penalty-reduced focal loss a tree (CornerNet, Law and Deng 2018); both (N, 1, H, W)."""
+    score = torch.sigmoid(logits)
+    tree = (heat == 1).float()
+    hit = tree * (1 - score) ** 2 * functional.logsigmoid(logits)
+    miss = (1 - tree) * (1 - heat) ** 4 * score**2 * functional.logsigmoid(-logits)
+    return -(hit + miss).sum() / tree.sum().clamp_min(1)
 
 
 def draw_batches(
@@ -275,26 +277,15 @@ def score_points(maxima: Sequence[np.ndarray], crops: Sequence[Crop], threshold:
     return Score(hits, sum(map(len, found)), sum(len(crop.points) for crop in crops))
 
 
-def by_place(crops: Sequence[Crop], places: Sequence[str]) -> dict[str, list[Crop]]:
-    """Sort the crops of these places."""
-    return {place: [c for c in crops if c.name.startswith(place)] for place in places}
-
-
-def choose(model: Unet, cities: dict[str, list[Crop]]) -> tuple[Decoder, dict[str, Score]]:
-    """Find the threshold and radius of the best mean F of the cities, and their scores."""
-    scores = {city: predict(model, crops) for city, crops in cities.items()}
-    tried: list[tuple[Decoder, dict[str, Score]]] = []
-    for radius in range(2, 7):
-        maxima = {city: find_all(scores[city], radius) for city in cities}
+def choose(model: Unet, crops: Sequence[Crop]) -> Chosen:
+    """Find the threshold and radius of the best F on these crops."""
+    scores = predict(model, crops)
+    tried: list[tuple[Decoder, Score]] = []
+    for radius in range(3, 9):
+        maxima = find_all(scores, radius)
         for threshold in np.arange(LEAST_SCORE, 0.61, 0.02).round(2).tolist():
-            of = {city: score_points(maxima[city], cities[city], threshold) for city in cities}
-            tried.append((Decoder(threshold, radius), of))
-    return max(tried, key=lambda pair: sum(score.f1 for score in pair[1].values()))
-
-
-def measure(model: Unet, crops: Sequence[Crop], decoder: Decoder = DECODER) -> Score:
-    """Score the points that the decoder finds on these crops."""
-    return score_points(find_all(predict(model, crops), decoder.radius), crops, decoder.threshold)
+            tried.append((Decoder(threshold, radius), score_points(maxima, crops, threshold)))
+    return Chosen(model, *max(tried, key=lambda pair: pair[1].f1))
 
 
 def start_model(settings: Settings) -> Unet:
@@ -317,7 +308,7 @@ def take_steps(
         model.train()
         with torch.autocast("cpu", torch.bfloat16):
             logits = model(images.contiguous(memory_format=torch.channels_last))
-        loss = heat_loss(logits.float(), heat)
+        loss = focal_loss(logits.float(), heat)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -326,29 +317,30 @@ def take_steps(
         yield step, loss.item()
 
 
-def train(crops: Sequence[Crop], settings: Settings) -> Unet:
-    """Train on these crops; return the averaged weights of the last step."""
+def train(train_crops: Sequence[Crop], choose_crops: Sequence[Crop], settings: Settings) -> Chosen:
+    """Train, and keep the averaged weights that do best on the crops to choose on."""
     model = start_model(settings)
     average = Ema(model, settings.ema_decay)
+    steps = settings.steps
+    marks = np.linspace(steps * 0.5, steps, settings.evaluations, dtype=int).tolist()
+    best: Chosen | None = None
     start = time.perf_counter()
-    for step, loss in take_steps(model, crops, settings):
+    for step, loss in take_steps(model, train_crops, settings):
         average.update(model)
-        if step % 500 == 0:
-            print(f"{step}: loss {loss:.3f}, {time.perf_counter() - start:.0f} s", flush=True)
-    assert isinstance(average.model, Unet)
-    return average.model
+        if step not in marks:
+            continue
+        chosen = choose(copy.deepcopy(average.model), choose_crops)
+        seconds = time.perf_counter() - start
+        print(f"{step}: loss {loss:.3f}, {chosen.decoder}, {chosen.score}, {seconds:.0f} s")
+        if best is None or chosen.score.f1 > best.score.f1:
+            best = chosen
+    assert best is not None  # the last step is a mark
+    return best
 
 
-def try_settings(
-    splits: dict[str, list[Crop]], places: Sequence[str], settings: Settings
-) -> tuple[Decoder, dict[str, Score]]:
-    """Train without these places, then find the decoder that suits all their crops best."""
-    crops = [crop for crop in splits["train"] if not crop.name.startswith(tuple(places))]
-    cities = by_place(splits["train"] + splits["choose"], places)
-    return choose(train(crops, settings), cities)
-
-
-def describe(splits: dict[str, list[Crop]], choose: Score, test: Score) -> dict[str, Any]:
+def describe(
+    chosen: Chosen, choose_crops: Sequence[Crop], test: Score, crops: int
+) -> dict[str, Any]:
     """Compose the package's ``model.json``."""
     return {
         "format": "geodl-model",
@@ -370,15 +362,15 @@ def describe(splits: dict[str, list[Crop]], choose: Score, test: Score) -> dict[
         },
         "window": 512,
         "classes": [{"value": 1, "name": "tree", "color": "#2e9e4f"}],
-        "decoder": {"name": "heatmap", **asdict(DECODER), "box_size": MATCH_RADIUS},
+        "decoder": {"name": "heatmap", **asdict(chosen.decoder), "box_size": MATCH_RADIUS},
         "license": "CC-BY-4.0 (labels: Ventura et al. 2024; imagery: USDA NAIP, public domain)",
         "attribution": ATTRIBUTION,
         "accuracy": {
             "choose": {
                 "place": "Claremont, Long Beach, Palm Springs, Riverside",
-                **figures(choose, len(splits["choose"])),
+                **figures(chosen.score, len(choose_crops)),
             },
-            "test": {"place": "Santa Monica", **figures(test, len(splits["test"]))},
+            "test": {"place": "Santa Monica", **figures(test, crops)},
         },
     }
 
@@ -395,33 +387,23 @@ def figures(score: Score, crops: int) -> dict[str, float | int]:
     }
 
 
-def make_package(splits: dict[str, list[Crop]], settings: Settings, output: Path) -> None:
-    """Train on all cities but the test's, look at the test once and write the package."""
-    model = train(splits["train"], settings)
-    held_back = measure(model, splits["choose"])
-    print(f"crops of the trained cities that were held back: {held_back}")
-    test = measure(model, splits["test"])
-    print(f"Santa Monica: {test}")
-    save_package(output, model, describe(splits, held_back, test))
-
-
 def main() -> None:
-    """Make the package, or try the settings on cities left out."""
+    """Train, choose, look at the test once and write the package."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder urban_trees_naip")
     parser.add_argument("--output", type=Path, default=PACKAGE, help="folder of the package")
-    parser.add_argument("--leave-out", nargs="+", choices=TRAINED_PLACES, help="cities to try on")
     options = parser.parse_args()
     settings = Settings()
     torch.set_num_threads(settings.threads)
     start = time.perf_counter()
     splits = load_splits(options.data)
-    if options.leave_out:
-        decoder, scores = try_settings(splits, options.leave_out, settings)
-        print(decoder, *(f"{city}: {score}" for city, score in scores.items()), sep="\n")
-    else:
-        make_package(splits, settings, options.output)
-    print(f"done in {time.perf_counter() - start:.0f} s")
+    chosen = train(splits["train"], splits["choose"], settings)
+    maxima = find_all(predict(chosen.model, splits["test"]), chosen.decoder.radius)
+    test = score_points(maxima, splits["test"], chosen.decoder.threshold)
+    print(f"Santa Monica: {test}")
+    description = describe(chosen, splits["choose"], test, len(splits["test"]))
+    save_package(options.output, chosen.model, description)
+    print(f"{options.output}: made in {time.perf_counter() - start:.0f} s")
 
 
 if __name__ == "__main__":
