@@ -112,7 +112,7 @@ def draw_preview(
     legend = classes_of(classes.attrs)
     picture = true_color(Raster(raster.array.load()))
     colors = class_colors(labels.array.values[0], legend)
-    clusters = list(densest(valid_pixels(raster.array.values, raster.nodata), 3))
+    clusters = list(densest(density(raster, trees), 3))
     figure = Figure(figsize=(19, 15), layout="constrained", dpi=100)
     parts: Any = figure.subfigures(1, 2, width_ratios=(5, 13))
     left, right = parts
@@ -122,14 +122,23 @@ def draw_preview(
         figure.savefig(path)
 
 
-def densest(valid: np.ndarray, count: int) -> Iterator[Window]:
-    """Yield the squares of `CLUSTER` pixels with the most data (y, x), apart from each other."""
+def density(raster: Raster, trees: geopandas.GeoDataFrame) -> np.ndarray:
+    """Return 1 a pixel with data, and 1 more a tree on it (y, x): trees decide between equals."""
+    count = valid_pixels(raster.array.values, raster.nodata).astype(np.int64)
+    columns, rows = ~raster.transform @ (trees.geometry.x.values, trees.geometry.y.values)
+    inside = (rows >= 0) & (rows < count.shape[0]) & (columns >= 0) & (columns < count.shape[1])
+    np.add.at(count, (rows[inside].astype(int), columns[inside].astype(int)), 1)
+    return count
+
+
+def densest(count: np.ndarray, squares: int) -> Iterator[Window]:
+    """Yield the squares of `CLUSTER` pixels that hold most of ``count`` (y, x), apart."""
     step = CLUSTER // 8
-    height, width = (size // step for size in valid.shape)
-    cells = valid[: height * step, : width * step].reshape(height, step, width, step).sum((1, 3))
+    height, width = (size // step for size in count.shape)
+    cells = count[: height * step, : width * step].reshape(height, step, width, step).sum((1, 3))
     view = np.lib.stride_tricks.sliding_window_view(cells, (8, 8)).sum((2, 3))
     view = view.astype(np.int64)
-    for _ in range(count):
+    for _ in range(squares):
         row, column = np.unravel_index(view.argmax(), view.shape)
         yield Window(int(row) * step, int(column) * step, CLUSTER, CLUSTER)
         view[max(0, row - 7) : row + 8, max(0, column - 7) : column + 8] = -1

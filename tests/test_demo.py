@@ -10,8 +10,9 @@ import shapely
 from PIL import Image
 
 from geodl_lab import classify_file, demo, demo_scene, open_raster
-from geodl_lab.demo import class_areas, densest, draw_preview, run_demo
+from geodl_lab.demo import class_areas, densest, density, draw_preview, run_demo
 from geodl_lab.errors import OutputError
+from geodl_lab.raster import as_raster
 from geodl_lab.testing import CRS, make_raster, wrap
 
 FLAGS = {
@@ -52,6 +53,16 @@ def test_densest_squares_lie_on_data_and_apart():
     assert [valid[w.slices_yx].sum() for w in windows] == [256**2, 256**2, 256 * 128]
     for one, other in itertools.pairwise(windows):
         assert not one.intersect(other)
+
+
+def test_of_equal_squares_the_one_with_more_trees_is_denser():
+    raster = as_raster(make_raster((1, 512, 512)))
+    west, north = raster.transform @ (300, 300)
+    trees = geopandas.GeoDataFrame(geometry=shapely.points([[west, north], [0, 0]]), crs=CRS)
+    count = density(raster, trees)
+    assert count.sum() == 512 * 512 + 1 and count[300, 300] == 2
+    window = next(densest(count, 1))
+    assert window.y <= 300 < window.bottom and window.x <= 300 < window.right
 
 
 def test_the_preview_is_a_picture_of_everything(tmp_path):
