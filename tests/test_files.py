@@ -7,7 +7,7 @@ import pytest
 import rasterio
 import torch
 
-from geodl_lab import classify_file, detect_file, from_torch, open_raster, save
+from geodl_lab import classify_file, detect_file, from_torch, open_raster, outputs, save
 from geodl_lab.errors import (
     BandError,
     GeodlError,
@@ -243,3 +243,20 @@ def test_tasks_are_not_mixed_up(scene, out, finite_model, detector):
     with pytest.raises(ModelError, match="no model 'nope': bundled are"):
         classify_file(scene, out / "a.tif", "nope")
     assert names(out) == []
+
+
+@pytest.mark.parametrize("area", [None, (400_010.3, 3_699_910, 400_100, 3_699_990)])
+def test_every_pixel_is_written_exactly_once(area, scene, finite_model, tmp_path, monkeypatch):
+    written = []
+    write = outputs.BlockWriter.write
+
+    def count(writer, window, block):
+        written.append((window, writer.file.shape))
+        write(writer, window, block)
+
+    monkeypatch.setattr(outputs.BlockWriter, "write", count)
+    classify_file(scene, tmp_path / "out.tif", finite_model, area=area)
+    times = np.zeros(written[0][1], dtype=int)
+    for window, _ in written:
+        times[window.slices_yx] += 1
+    assert (times == 1).all()

@@ -1,11 +1,14 @@
 """The bundled models: what their cards and descriptions claim, and the engine's promises."""
 
+import functools
 import hashlib
 import json
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import geodl_lab
 from geodl_lab.decode import LogitHead
@@ -106,6 +109,42 @@ def test_same_answer_for_any_chunks_and_threads(name, threads):
             assert result.equals(expected)
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=4)
+@given(st.data())
+def test_same_answer_for_random_chunks_and_areas(name, data):
+    model = geodl_lab.open_model(name)
+    raster = raster_for(model)
+    chunks = {"band": 1, "y": data.draw(st.integers(20, 400)), "x": data.draw(st.integers(20, 500))}
+    y0, x0 = data.draw(st.integers(0, 330)), data.draw(st.integers(0, 420))
+    y1, x1 = data.draw(st.integers(y0 + 1, 331)), data.draw(st.integers(x0 + 1, 421))
+    transform = raster.rio.transform()
+    (left, top), (right, bottom) = transform @ (x0, y0), transform @ (x1, y1)
+    area = (left, bottom, right, top)
+    whole = answer(name)
+    part = getattr(raster.chunk(chunks).dl, model.package.task)(model, area=area)
+    if model.package.task == "classify":
+        assert np.array_equal(part.values, whole.values[y0:y1, x0:x1])
+    else:
+        inside = middles_inside(whole, area)
+        assert part.geometry.tolist() == whole.geometry[inside].tolist()
+        assert part.score.tolist() == whole.score[inside].tolist()
+
+
+@functools.cache
+def answer(name):
+    """The answer for numpy input, computed once a model."""
+    model = geodl_lab.open_model(name)
+    return getattr(raster_for(model).dl, model.package.task)(model)
+
+
+def middles_inside(found, area):
+    """Objects whose middle lies in an area; left and top edge belong to it."""
+    left, bottom, right, top = area
+    x, y = found.geometry.centroid.x, found.geometry.centroid.y
+    return (x >= left) & (x < right) & (y <= top) & (y > bottom)
 
 
 def test_naip_models_skip_what_has_no_data():
