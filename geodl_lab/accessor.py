@@ -47,7 +47,7 @@ class DeepLearningAccessor:
 
         return plot(self._data, **options)
 
-    def save(self, target: str | Path, *, overwrite: bool = False) -> Path:
+    def save(self, target: str | Path, *, overwrite: bool = True) -> Path:
         """Write a result as a COG with palette and class names; see `geodl_lab.save`."""
         from geodl_lab.outputs import save  # noqa: PLC0415
 

@@ -126,7 +126,7 @@ def raster_writer(target: Path, raster: RasterFile, *, overwrite: bool) -> Itera
             sidecar(raster.classes).write(f"{path}.aux.xml", encoding="utf-8")
 
 
-def save(result: xr.DataArray, target: str | Path, *, overwrite: bool = False) -> Path:
+def save(result: xr.DataArray, target: str | Path, *, overwrite: bool = True) -> Path:
     """Write a class raster or probabilities as a COG.
 
     Parameters
@@ -158,7 +158,7 @@ def save(result: xr.DataArray, target: str | Path, *, overwrite: bool = False) -
 
 
 def save_objects(
-    frame: geopandas.GeoDataFrame, target: str | Path, *, overwrite: bool = False
+    frame: geopandas.GeoDataFrame, target: str | Path, *, overwrite: bool = True
 ) -> Path:
     """Write objects as GeoParquet, GeoPackage or GeoJSON (then in longitude and latitude).
 
