@@ -257,7 +257,7 @@ def _bands(text: str | None) -> dict[str, int] | None:
 
 def _described(model: Any) -> dict[str, Any]:
     """Return what there is to know of a model, as plain values."""
-    from geodl_lab.inference import choose_window  # noqa: PLC0415
+    from geodl_lab.planning import choose_window  # noqa: PLC0415
 
     package = model.package
     window, halo = choose_window(package)

@@ -111,29 +111,6 @@ class LogitHead:
         return torch.special.logit(others.exp().clamp(1e-7, 1 - 1e-7))
 
 
-def score_channels(package: ModelPackage, answered: int) -> int:
-    """Return how many channels of a dense detector's answer are kept.
-
-    Raises
-    ------
-    ModelError
-        If the channels fit neither the classes nor the decoder.
-    """
-    classes = len(package.classes)
-    sized = package.decoder is not None and package.decoder.name == "heatmap"
-    possible = {
-        classes: classes,
-        classes + 1: classes,
-        **({classes + 2: classes + 2} if sized else {}),
-    }
-    if answered not in possible:
-        raise ModelError(
-            f"model {package.name!r} answers {answered} channels for {classes} classes; possible "
-            f"are {sorted(possible)}: name as many classes as the model has"
-        )
-    return possible[answered]
-
-
 def read_boxes(answer: Any, package: ModelPackage, window: Window) -> Detections:
     """Read one image's dict of boxes and move it from window to raster pixels.
 

@@ -1,16 +1,14 @@
 """The engine: windows of a raster through a model, finished core blocks out, in plan order.
 
-Life of a run: `plan` fixes the grid and the recipe from the model and the raster's size alone;
-`run` reads a window, fills what has no data, queues the forward on the session's threads, and
-yields each core block as soon as it and those before it are done. Reading goes on while the model
-computes. The lazy path calls `run` for one output chunk, the streaming path for a whole file.
+`planning.plan` has fixed the grid and the recipe; `run` reads a window, fills what has no data,
+queues the forward on the session's threads, and yields each core block as soon as it and those
+before it are done. Reading goes on while the model computes. The lazy path calls `run` for one
+output chunk, the streaming path for a whole file.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -23,13 +21,12 @@ import numpy as np
 from geodl_lab import settings
 from geodl_lab.decode import Head, read_boxes
 from geodl_lab.detections import Detections
-from geodl_lab.errors import CancelledError, GeodlError, OptionError, RunError, first_line
-from geodl_lab.grid import Axis, Grid, Tile, Window
+from geodl_lab.errors import CancelledError, GeodlError, RunError, first_line
+from geodl_lab.grid import Tile, Window
 from geodl_lab.nodata import reflect_fill, valid_pixels
-from geodl_lab.package import Field, InputSpec, ModelPackage
-from geodl_lab.runtime import Model, Session, open_session, resolve_device, resolve_precision
-
-LOGGER = logging.getLogger("geodl_lab")
+from geodl_lab.package import InputSpec, ModelPackage
+from geodl_lab.planning import Plan
+from geodl_lab.runtime import Session
 
 Progress = Callable[[int, int, str, float], None]
 """Called with windows done, windows in all, the stage's name and seconds left."""
@@ -51,139 +48,6 @@ class Source(Protocol):
     def read(self, window: Window) -> np.ndarray:
         """Return stored values (band, y, x) of a window inside the raster."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Everything that decides the bits of a result, apart from model and raster.
-
-    Parameters
-    ----------
-    window_yx, halo, stride
-        Pixels the model sees, context on each side of a core, and the net's stride.
-    exact
-        Whether the halo holds all that a core depends on.
-    seam_tolerance
-        Largest error of a score that was allowed at seams, or None.
-    recompute
-        Pixels computed per pixel of the raster.
-    batch, layout, precision, device, threads
-        Windows a forward, memory layout, number type, device and intra-op threads.
-    """
-
-    window_yx: tuple[int, int]
-    halo: int
-    stride: int
-    exact: bool
-    seam_tolerance: float | None
-    recompute: float
-    batch: int
-    layout: str
-    precision: str
-    device: str
-    threads: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the recipe as plain values for JSON."""
-        return {**dataclasses.asdict(self), "window_yx": list(self.window_yx)}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A model, the grid of its windows on one raster, and the recipe."""
-
-    model: Model
-    grid: Grid
-    recipe: Recipe
-
-    def session(self) -> Session:
-        """Return the session that the recipe asks for."""
-        recipe = self.recipe
-        return open_session(
-            self.model, device=recipe.device, precision=recipe.precision, threads=recipe.threads
-        )
-
-
-def plan(
-    model: Model,
-    shape_yx: tuple[int, int],
-    *,
-    device: str = "auto",
-    precision: str = "auto",
-    seam_tolerance: float | None = None,
-) -> Plan:
-    """Fix windows and recipe for a raster of ``shape_yx`` pixels.
-
-    Raises
-    ------
-    OptionError
-        If the device, precision or tolerance is not possible here.
-    """
-    package = model.package
-    if seam_tolerance is not None:
-        package = dataclasses.replace(package, field=tolerated(package, seam_tolerance))
-    window, halo = choose_window(package)
-    package = model.package
-    grid = Grid(*(_axis(package, size, window, halo) for size in shape_yx))
-    device = resolve_device(device)
-    threads, batch = _share(package.field, grid, device)
-    recipe = Recipe(
-        window_yx=grid.window_yx,
-        halo=halo,
-        stride=package.field.stride,
-        exact=package.field.finite and halo >= package.field.halo,
-        seam_tolerance=seam_tolerance,
-        recompute=round(grid.recompute, 3),
-        batch=batch,
-        layout="nchw",
-        precision=resolve_precision(precision, device),
-        device=device,
-        threads=threads,
-    )
-    return Plan(model, grid, recipe)
-
-
-def choose_window(package: ModelPackage) -> tuple[int, int]:
-    """Return window and halo in pixels for a model, whatever the raster.
-
-    A finite net takes the smallest window at which the overlap costs less than
-    `settings.RECOMPUTE_GOAL`, or the largest that `settings.MEMORY_BUDGET` holds; any other keeps
-    the window and padding of its package.
-    """
-    field = package.field
-    if not field.finite:
-        return package.window, field.halo
-    stride, halo = field.stride, field.halo
-    least = max(-(-package.window // stride) * stride, 2 * stride)
-    if package.fixed_window:
-        return least, _capped(package, least)
-    window = max(least, 2 * halo + stride)
-    while (
-        not _worth(window, halo) and field.memory * (window + stride) ** 2 <= settings.MEMORY_BUDGET
-    ):
-        window += stride
-    return window, halo
-
-
-def tolerated(package: ModelPackage, seam_tolerance: float) -> Field:
-    """Return the field with the smallest halo whose seam error stays below a tolerance.
-
-    Raises
-    ------
-    OptionError
-        If the tolerance is not positive, or the model has no seam errors to choose by.
-    """
-    field = package.field
-    if not seam_tolerance > 0:
-        raise OptionError(f"seam_tolerance {seam_tolerance} is not possible; give a score above 0")
-    if not field.seams:
-        raise OptionError(
-            f"model {package.name!r} has no measured seam errors (its receptive field is not "
-            "finite), so no halo can promise a tolerance; leave seam_tolerance out"
-        )
-    enough = [k for k, error in enumerate(field.seams) if error <= seam_tolerance]
-    strides = enough[0] if enough else len(field.seams) - 1
-    return dataclasses.replace(field, halo=max(strides * field.stride, field.crop))
 
 
 def run(
@@ -387,42 +251,6 @@ def _filled(head: Head, core: Window, result: tuple[np.ndarray, np.ndarray] | No
         return np.full((head.channels, *core.shape_yx), head.fill, dtype=head.dtype)
     block, valid = result
     return block if valid.all() else np.where(valid, block, head.dtype.type(head.fill))
-
-
-def _axis(package: ModelPackage, size: int, window: int, halo: int) -> Axis:
-    field = package.field
-    boxes = package.decoder is not None and package.decoder.name == "boxes"
-    # Boxes: over the rim a detector would see mirror images, so its windows stay inside too.
-    clamped = boxes or (field.finite and field.crop == 0)
-    fixed = package.fixed_window or boxes or not clamped
-    return Axis(size, window, halo, field.stride, clamped=clamped, fixed=fixed)
-
-
-def _worth(window: int, halo: int) -> bool:
-    return (window / (window - 2 * halo)) ** 2 <= settings.RECOMPUTE_GOAL
-
-
-def _capped(package: ModelPackage, window: int) -> int:
-    """Return the halo that a fixed window has room for, and say so if it is less than needed."""
-    stride, halo = package.field.stride, package.field.halo
-    room = window // 4 // stride * stride
-    if halo > room:
-        LOGGER.warning(
-            "model %r sees %d px beyond a core, but its window is fixed at %d px: the halo is "
-            "%d px and seams are not exact",
-            package.name, halo, window, room,
-        )  # fmt: skip
-    return min(halo, room)
-
-
-def _share(field: Field, grid: Grid, device: str) -> tuple[int, int]:
-    """Return intra-op threads of a forward and windows a forward."""
-    height, width = grid.window_yx
-    fit = max(1, int(settings.MEMORY_BUDGET // (field.memory * height * width)))
-    if device != "cpu":
-        return 1, min(16, fit)
-    parallel = min(settings.cores(), fit, grid.count)
-    return max(1, settings.cores() // parallel), 1
 
 
 def _failure(planned: Plan, tiles: list[Tile], error: Exception) -> str:

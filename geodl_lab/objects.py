@@ -18,11 +18,12 @@ from geodl_lab.decode import Head, LogitHead, make_finder
 from geodl_lab.detections import Detections, merge_windows
 from geodl_lab.errors import OptionError
 from geodl_lab.grid import Window, hull
-from geodl_lab.inference import Plan, Progress, Source, assemble, blocks, objects
+from geodl_lab.inference import Progress, Source, assemble, blocks, objects
 from geodl_lab.lazy import loaded
 from geodl_lab.package import ModelPackage
 from geodl_lab.packages import open_model
 from geodl_lab.pixels import prepare_dense, provenance, require_task
+from geodl_lab.planning import Plan
 from geodl_lab.raster import Raster, RasterSource, area_edges
 from geodl_lab.runtime import Model
 

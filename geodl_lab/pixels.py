@@ -14,10 +14,11 @@ from geodl_lab.bands import Bands
 from geodl_lab.decode import ClassHead, Head, ProbabilityHead
 from geodl_lab.errors import ModelError, OptionError
 from geodl_lab.grid import Window
-from geodl_lab.inference import Plan, Progress, assemble, plan
+from geodl_lab.inference import Progress, assemble
 from geodl_lab.lazy import lazy_dense
 from geodl_lab.package import NODATA, ModelPackage
 from geodl_lab.packages import open_model
+from geodl_lab.planning import Plan, plan
 from geodl_lab.raster import (
     Raster,
     RasterSource,

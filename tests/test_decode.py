@@ -12,7 +12,6 @@ from geodl_lab.decode import (
     ProbabilityHead,
     RegionFinder,
     read_boxes,
-    score_channels,
 )
 from geodl_lab.errors import ModelError
 from geodl_lab.grid import Axis, Grid, Window
@@ -146,9 +145,6 @@ def test_answers_that_do_not_fit_are_named():
     answer = {"boxes": [[0, 0, 1, 1.0]], "labels": [3], "scores": [0.9]}
     with pytest.raises(ModelError, match="label 3 but names 2 classes"):
         read_boxes(answer, package(), Window(0, 0, 1, 1))
-    with pytest.raises(ModelError, match=r"possible are \[2, 3\]"):
-        score_channels(package("regions"), 7)
-    assert score_channels(package("heatmap"), 4) == 4
     for box in ([0, 0, float("nan"), 1], [5, 0, 1, 1]):
         answer = {"boxes": [box], "labels": [1], "scores": [0.9]}
         with pytest.raises(ModelError, match="a box that is none"):

@@ -17,7 +17,7 @@ from geodl_lab.errors import (
     RasterError,
     RunError,
 )
-from geodl_lab.inference import plan
+from geodl_lab.planning import plan
 from geodl_lab.testing import RegionDetector, make_raster, paint, pixel_boxes, wrap
 
 

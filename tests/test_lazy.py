@@ -5,8 +5,8 @@ import pytest
 from geodl_lab import settings
 from geodl_lab.decode import ClassHead
 from geodl_lab.grid import Window
-from geodl_lab.inference import plan
 from geodl_lab.lazy import Part, lazy_dense
+from geodl_lab.planning import plan
 from geodl_lab.raster import as_raster, make_source
 from geodl_lab.testing import make_raster
 

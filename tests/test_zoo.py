@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 import geodl_lab
 from geodl_lab.decode import LogitHead
-from geodl_lab.inference import assemble, plan
+from geodl_lab.inference import assemble
 from geodl_lab.packages.registry import ZOO
+from geodl_lab.planning import plan
 from geodl_lab.raster import as_raster, make_source
 from geodl_lab.receptive import measure_field
 from geodl_lab.testing import make_raster
