@@ -63,11 +63,18 @@ def match_bands(
         return tuple(range(inputs.count))
     wants = ", ".join(inputs.bands) or f"{inputs.count} bands"
     has = ", ".join(name or f"band {i} (unnamed)" for i, name in enumerate(names, 1))
-    example = ", ".join(f"{name!r}: {i}" for i, name in enumerate(inputs.bands, 1))
     raise BandError(
         f"the model wants {inputs.count} bands ({wants}) and the raster has {len(names)} ({has}); "
-        f"say which is which, counted from 1, as in bands={{{example}}}"
+        f"say which is which, counted from 1, as in {_example(inputs)}"
     )
+
+
+def _example(inputs: InputSpec) -> str:
+    if not inputs.bands:
+        return f"bands={list(range(1, inputs.count + 1))}"
+    numbers = {name: i for i, name in enumerate(inputs.bands, 1)}
+    words = ",".join(f"{name}={i}" for name, i in numbers.items())
+    return f"bands={numbers} (--bands {words})"
 
 
 def common_name(name: str) -> str:

@@ -31,6 +31,8 @@ def test_bands_are_matched(names, inputs, bands, expected):
     [
         (("", "", ""), RGBN, None, r"wants 4 bands \(red, green, blue, nir\).*has 3.*bands="),
         (("swir", "green", "blue"), RGB, None, "has 3 .swir, green, blue"),
+        (("", ""), RGB, None, r"bands=\{'red': 1, .* \(--bands red=1,green=2,blue=3\)"),
+        (("", ""), InputSpec((), 3), None, r"as in bands=\[1, 2, 3\]"),
         (("red", "red", "blue"), RGB, None, "red, red, blue"),
         (("", "", ""), RGB, {"nir": 1}, r"names \['nir'\], but the model wants"),
         (("", "", ""), RGB, {"red": 1, "green": 2, "blue": 9}, "no band 9"),
