@@ -6,7 +6,7 @@ Functions are imported when called, because registering the accessor must not im
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
@@ -51,4 +51,4 @@ class DeepLearningAccessor:
         """Write a result as a COG with palette and class names; see `geodl_lab.save`."""
         from geodl_lab.outputs import save  # noqa: PLC0415
 
-        return save(cast(xr.DataArray, self._data), target, overwrite=overwrite)
+        return save(self._data, target, overwrite=overwrite)

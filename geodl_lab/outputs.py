@@ -126,7 +126,7 @@ def raster_writer(target: Path, raster: RasterFile, *, overwrite: bool) -> Itera
             sidecar(raster.classes).write(f"{path}.aux.xml", encoding="utf-8")
 
 
-def save(result: xr.DataArray, target: str | Path, *, overwrite: bool = True) -> Path:
+def save(result: xr.DataArray | xr.Dataset, target: str | Path, *, overwrite: bool = True) -> Path:
     """Write a class raster or probabilities as a COG.
 
     Parameters
@@ -150,7 +150,7 @@ def save(result: xr.DataArray, target: str | Path, *, overwrite: bool = True) ->
     """
     target = Path(target)
     raster = as_raster(result)
-    with raster_writer(target, _as_file(result, raster), overwrite=overwrite) as writer:
+    with raster_writer(target, _as_file(raster), overwrite=overwrite) as writer:
         for window in _chunk_windows(raster):
             rows, columns = window.slices_yx
             writer.write(window, np.asarray(raster.array[:, rows, columns].values))
@@ -260,11 +260,12 @@ def file_tags(attrs: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _as_file(result: xr.DataArray, raster: Raster) -> RasterFile:
+def _as_file(raster: Raster) -> RasterFile:
+    result = raster.array
     names = result.coords["class"].values.tolist() if "class" in result.coords else []
     return RasterFile(
         shape_yx=raster.shape_yx,
-        bands=raster.array.shape[0],
+        bands=result.shape[0],
         dtype=str(result.dtype),
         nodata=raster.nodata,
         crs=raster.crs,

@@ -87,10 +87,8 @@ def plan(
         If the device, precision or tolerance is not possible here.
     """
     package = model.package
-    if seam_tolerance is not None:
-        package = dataclasses.replace(package, field=tolerated(package, seam_tolerance))
-    window, halo = choose_window(package)
-    package = model.package
+    field = package.field if seam_tolerance is None else tolerated(package, seam_tolerance)
+    window, halo = choose_window(dataclasses.replace(package, field=field))
     grid = Grid(*(_axis(package, size, window, halo) for size in shape_yx))
     device = resolve_device(device)
     threads, batch = _share(package.field, grid, device)

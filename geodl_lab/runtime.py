@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -72,18 +73,19 @@ class Model:
         return _from_archive, (self.package, archive.getvalue(), self.token)
 
     def _repr_html_(self) -> str:
-        """Show name, task, bands and classes with their colours in a notebook."""
+        """Show name, task, bands and coloured classes; text of the package is escaped."""
         package = self.package
         swatches = "".join(
             f"<span style='display:inline-block;margin:2px 10px 2px 0'><span style='display:"
             f"inline-block;width:1em;height:1em;background:{c.color};border:1px solid #888;"
-            f"vertical-align:-2px'></span> {c.value} {c.name}</span>"
+            f"vertical-align:-2px'></span> {c.value} {escape(c.name)}</span>"
             for c in package.classes
         )
         wants = ", ".join(package.inputs.bands) or f"{package.inputs.count} bands"
         return (
-            f"<div><b>{package.name}</b> {package.version} &middot; {package.task}<br>"
-            f"{package.about.get('description', '')}<br>bands: {wants}<br>{swatches}</div>"
+            f"<div><b>{escape(package.name)}</b> {escape(package.version)} &middot; {package.task}"
+            f"<br>{escape(str(package.about.get('description', '')))}<br>bands: {escape(wants)}"
+            f"<br>{swatches}</div>"
         )
 
 

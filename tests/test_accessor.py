@@ -63,3 +63,10 @@ def test_public_names_are_all_there():
 def test_arrays_without_space_are_refused(finite_model):
     with pytest.raises(RasterError, match="possible are band, y, x"):
         xr.DataArray(np.zeros((3, 4)), dims=("time", "depth")).dl.classify(finite_model)
+
+
+def test_a_dataset_saves_as_one_file_with_a_band_a_variable(tmp_path):
+    raster = make_raster((2, 30, 40)).assign_coords(band=["red", "nir"])
+    path = raster.to_dataset("band").dl.save(tmp_path / "bands.tif")
+    again = geodl_lab.open_raster(path)
+    assert (again.values == raster.values).all() and again.rio.crs == raster.rio.crs

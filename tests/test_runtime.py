@@ -131,6 +131,8 @@ def test_model_shows_itself(finite_model):
     assert "classify" in html and finite_model.package.classes[0].color in html
     assert "RandomNet" in repr(finite_model) and "Conv2d" not in repr(finite_model)
     assert finite_model.name == "RandomNet"
+    sly = dataclasses.replace(finite_model.package, name="<script>", about={"description": "<b>"})
+    assert "<script>" not in type(finite_model)(sly, None)._repr_html_()
     token = finite_model.__dask_tokenize__()
     renamed = dataclasses.replace(finite_model.package, sha256="x")
     assert type(finite_model)(renamed, None).__dask_tokenize__() != token
