@@ -154,7 +154,7 @@ def measure_memory(network: Any, x: torch.Tensor) -> float:
 def _measure_axis(probe: Probe, crop: int, strides: Sequence[int]) -> tuple[int, int] | None:
     """Return stride and reach in pixels along one direction; None if the field has no end."""
     reach = _reach(probe, crop)
-    if reach is None or _wraps(probe, crop):
+    if reach is None:
         return None
     stride = _stride(probe, reach, crop, strides)
     if stride is None:
@@ -190,11 +190,6 @@ def _spread(probe: Probe, length: int, start: int, crop: int) -> int | None:
     return max(start - first, last + 1 - start - BLOCK, 0)
 
 
-def _wraps(probe: Probe, crop: int) -> bool:
-    """Tell whether the strip's beginning is seen at its end, as with circular padding."""
-    return bool(_marked(probe, _ceil(LENGTHS[0], probe.unit), 0)[-1])
-
-
 def _marked(probe: Probe, length: int, start: int) -> torch.Tensor:
     """Return which outputs along a strip depend on the block at ``start``, shape (along,)."""
     base = probe.strip(length)
@@ -212,7 +207,8 @@ def _marked(probe: Probe, length: int, start: int) -> torch.Tensor:
 def _stride(probe: Probe, reach: int, crop: int, strides: Sequence[int]) -> int | None:
     """Return the smallest shift that the answer follows; None if there is none.
 
-    The answer must not depend on the strip's length either, but for its last ``reach`` pixels.
+    The answer must not depend on the strip's length either, but for its last ``reach`` pixels;
+    that also refuses circular padding, which shows the strip's end at its beginning.
     """
     length = _ceil(2 * reach + 2 * BLOCK, probe.unit)
     quick, exact = _follower(probe, length, reach), _follower(probe.exactly(), length, reach)

@@ -113,7 +113,9 @@ def test_transform_follows_coordinates_not_a_stale_attribute():
     assert as_raster(raster[:, ::-1]).transform.e == pytest.approx(0.6)
 
 
-@pytest.mark.parametrize(("cell_size", "said"), [(0.6, False), (1.0, False), (5.0, True)])
+@pytest.mark.parametrize(
+    ("cell_size", "said"), [(0.1, True), (0.6, False), (1.0, False), (5.0, True)]
+)
 def test_a_cell_size_far_from_the_models_is_told(cell_size, said, caplog):
     raster = as_raster(make_raster(cell_size=cell_size))
     say_if_other_cell_size(raster, InputSpec(("red",), cell_size=0.6))
