@@ -14,32 +14,46 @@ from geodl_lab._version import __version__
 
 if TYPE_CHECKING:
     from geodl_lab.demo import demo_scene
-    from geodl_lab.files import classify_file, detect_file
+    from geodl_lab.files import (
+        classify_file,
+        detect_file,
+        entropy_file,
+        probabilities_file,
+        regress_file,
+    )
     from geodl_lab.objects import detect
+    from geodl_lab.options import Options
     from geodl_lab.outputs import save
     from geodl_lab.packages import from_torch, list_models, open_model
-    from geodl_lab.pixels import classify, probabilities
+    from geodl_lab.pixels import classify, entropy, probabilities, regress
     from geodl_lab.plotting import plot
     from geodl_lab.raster import open_raster
 
 _HOME = {
+    "Options": "options",
     "classify": "pixels",
     "classify_file": "files",
     "demo_scene": "demo",
     "detect": "objects",
     "detect_file": "files",
+    "entropy": "pixels",
+    "entropy_file": "files",
     "from_torch": "packages",
     "list_models": "packages",
     "open_model": "packages",
     "open_raster": "raster",
     "plot": "plotting",
     "probabilities": "pixels",
+    "probabilities_file": "files",
+    "regress": "pixels",
+    "regress_file": "files",
     "save": "outputs",
 }
 
 __all__ = [
-    "__version__", "classify", "classify_file", "demo_scene", "detect", "detect_file",
-    "from_torch", "list_models", "open_model", "open_raster", "plot", "probabilities", "save",
+    "Options", "__version__", "classify", "classify_file", "demo_scene", "detect", "detect_file",
+    "entropy", "entropy_file", "from_torch", "list_models", "open_model", "open_raster", "plot",
+    "probabilities", "probabilities_file", "regress", "regress_file", "save",
 ]  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from geodl_lab._version import __version__
 from geodl_lab.errors import GeodlError
 
 if TYPE_CHECKING:
-    from geodl_lab.inference import Progress
+    from geodl_lab.options import Progress
 
 # typer comes with click or with a copy of it: this is the base of the errors of either.
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]

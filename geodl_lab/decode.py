@@ -87,6 +87,34 @@ class ProbabilityHead:
 
 
 @dataclass(frozen=True)
+class EntropyHead:
+    """Shannon entropy of the class probabilities in nat; NaN is nodata."""
+
+    classes: int
+    channels: int = 1
+    dtype: np.dtype[Any] = np.dtype("float32")
+    fill: float = np.nan
+
+    def __call__(self, scores: torch.Tensor) -> torch.Tensor:
+        """Map scores (N, K, H, W) to entropies (N, 1, H, W), float32."""
+        share = _with_background(scores, self.classes).softmax(dim=1)
+        return torch.special.entr(share).sum(dim=1, keepdim=True)
+
+
+@dataclass(frozen=True)
+class ValueHead:
+    """The values of a regression as they are; NaN is nodata."""
+
+    channels: int
+    dtype: np.dtype[Any] = np.dtype("float32")
+    fill: float = np.nan
+
+    def __call__(self, scores: torch.Tensor) -> torch.Tensor:
+        """Return values (N, K, H, W), float32."""
+        return scores
+
+
+@dataclass(frozen=True)
 class LogitHead:
     """Logits of a dense detector, one channel a class, and its size channels as they are.
 

@@ -16,8 +16,8 @@ from matplotlib.patches import Patch
 from geodl_lab.errors import OutputError
 from geodl_lab.files import classify_file, detect_file
 from geodl_lab.grid import Window
-from geodl_lab.inference import Progress
 from geodl_lab.nodata import valid_pixels
+from geodl_lab.options import Progress
 from geodl_lab.outputs import classes_of
 from geodl_lab.plotting import class_colors, draw_objects, true_color
 from geodl_lab.raster import Raster, as_raster, open_raster

@@ -1,30 +1,50 @@
-"""File in, file out: rasters larger than memory, window by window."""
+"""File in, file out: rasters larger than memory, block by block, resumable."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import geopandas
 
-from geodl_lab.inference import Progress, blocks
+from geodl_lab._version import __version__
+from geodl_lab.checkpoints import RUN_TAG, file_identity, key_hash
+from geodl_lab.errors import RasterError
+from geodl_lab.grid import Window
+from geodl_lab.inference import chunk_lattice, in_order, run_chunks
 from geodl_lab.objects import detect
+from geodl_lab.options import Progress, make_options
 from geodl_lab.outputs import (
     RASTER_ENDINGS,
     VECTOR_DRIVERS,
+    PixelBlocks,
     RasterFile,
     check_ending,
     check_output,
     file_tags,
+    gdal_limits,
+    is_complete,
     raster_writer,
     write_objects,
 )
-from geodl_lab.package import NODATA
 from geodl_lab.packages import open_model
-from geodl_lab.pixels import class_attrs, class_head, prepare_dense, provenance
-from geodl_lab.raster import open_raster
+from geodl_lab.pixels import (
+    Product,
+    class_product,
+    dense_work,
+    entropy_product,
+    probability_product,
+    value_product,
+)
+from geodl_lab.raster import FileSource, RasterSource, open_raster
+from geodl_lab.runs import Run, prepare, provenance, recipe, with_source
 from geodl_lab.runtime import Model
 from geodl_lab.staging import check_distinct, staged
+
+LOGGER = logging.getLogger("geodl_lab")
 
 
 def classify_file(
@@ -32,9 +52,9 @@ def classify_file(
     target: str | Path,
     model: str | Path | Model,
     *,
-    overwrite: bool = True,
     threshold: float | None = None,
-    progress: Progress | None = None,
+    overwrite: bool = True,
+    resume: bool = False,
     **options: Any,
 ) -> Path:
     """Classify a raster file into a COG with palette and class names.
@@ -45,10 +65,13 @@ def classify_file(
         Any raster that GDAL opens.
     target
         A ``.tif``; it appears when it is complete.
-    model, threshold, progress, options
+    model, threshold, options
         As in `geodl_lab.classify`.
     overwrite
         False refuses an existing target.
+    resume
+        True goes on with the finished blocks of an earlier run that was stopped or killed; the
+        result is the same bits. Without any it begins at the beginning.
 
     Returns
     -------
@@ -58,29 +81,170 @@ def classify_file(
     Raises
     ------
     GeodlError
-        If source, model, target or an option is not usable; the message says what to do.
+        If source, model, target or an option is not usable, or what is to be resumed was begun
+        with another model, recipe or input; the message says what to do.
     """
+    model = open_model(model)
+    product = class_product(model.package, threshold)
+    return _write(source, target, model, product, overwrite=overwrite, resume=resume, **options)
+
+
+def probabilities_file(
+    source: str | Path,
+    target: str | Path,
+    model: str | Path | Model,
+    *,
+    overwrite: bool = True,
+    resume: bool = False,
+    **options: Any,
+) -> Path:
+    """Write the probability of each class, one float32 band a class; as `classify_file`."""
+    model = open_model(model)
+    product = probability_product(model.package)
+    return _write(source, target, model, product, overwrite=overwrite, resume=resume, **options)
+
+
+def entropy_file(
+    source: str | Path,
+    target: str | Path,
+    model: str | Path | Model,
+    *,
+    overwrite: bool = True,
+    resume: bool = False,
+    **options: Any,
+) -> Path:
+    """Write the entropy of the class probabilities in nat, float32; as `classify_file`."""
+    model = open_model(model)
+    product = entropy_product(model.package)
+    return _write(source, target, model, product, overwrite=overwrite, resume=resume, **options)
+
+
+def regress_file(
+    source: str | Path,
+    target: str | Path,
+    model: str | Path | Model,
+    *,
+    overwrite: bool = True,
+    resume: bool = False,
+    **options: Any,
+) -> Path:
+    """Write the values of a regression, one float32 band a quantity; as `classify_file`."""
+    model = open_model(model)
+    product = value_product(model.package)
+    return _write(source, target, model, product, overwrite=overwrite, resume=resume, **options)
+
+
+def _write(
+    source: str | Path,
+    target: str | Path,
+    model: Model,
+    product: Product,
+    *,
+    overwrite: bool,
+    resume: bool,
+    **options: Any,
+) -> Path:
+    """Run a dense model from file to file."""
     target = Path(target)
     check_distinct(source, target)
-    check_output(target, RASTER_ENDINGS, overwrite=overwrite)
-    model = open_model(model)
-    head = class_head(model.package, threshold)
-    raster, planned, pixels, window = prepare_dense(open_raster(source), model, **options)
-    description = RasterFile(
-        shape_yx=window.shape_yx,
-        bands=1,
-        dtype="uint8",
-        nodata=NODATA,
-        crs=raster.crs,
-        transform=raster.transform * raster.transform.translation(window.x, window.y),
-        classes=model.package.classes,
-        tags=file_tags({**class_attrs(model.package), **provenance(planned)}),
-    )
-    with raster_writer(target, description, overwrite=overwrite) as writer:
-        for core, block in blocks(planned, pixels, window, head, progress=progress):
-            part = core.intersect(window)
-            writer.write(part.relative_to(window), block[:, *part.relative_to(core).slices_yx])
+    check_output(target, RASTER_ENDINGS, overwrite=overwrite or resume)
+    with gdal_limits():
+        run = _on_file(prepare(open_raster(source), model, make_options(options)), source)
+        identity = file_identity(source)
+        key = run_key(run, product, identity)
+        if resume and not overwrite and is_complete(target, key):
+            LOGGER.warning("%s is complete already; nothing was done", target)
+            return target
+        description = _describe(run, product, key)
+        chunks = [chunk for row in chunk_lattice(run.planned.grid, run.area) for chunk in row]
+        windows = [chunk.relative_to(run.area) for chunk in chunks]
+        with raster_writer(
+            target, description, windows, overwrite=overwrite, key=key, resume=resume
+        ) as blocks:
+            _fill(run, product, blocks, chunks)
+            check_unchanged(source, identity)
     return target
+
+
+def run_key(run: Run, made: Any, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides the bits of an output, as plain values for a manifest."""
+    package = run.model.package
+    return {
+        "output": repr(made),
+        "area": [run.area.y, run.area.x, *run.area.shape_yx],
+        "model": {"name": package.name, "version": package.version, "sha256": package.sha256},
+        "recipe": recipe(run),
+        "input": dict(identity),
+        "geodl version": __version__,
+    }
+
+
+def check_unchanged(source: str | Path, identity: Mapping[str, Any]) -> None:
+    """Refuse to finish an output whose input was replaced while it was read.
+
+    Raises
+    ------
+    RasterError
+        If size, time or header of the file are others than at the beginning.
+    """
+    if file_identity(source) != identity:
+        raise RasterError(
+            f"{str(source)!r} was changed while it was read, so the result would be of two files; "
+            "run again once nobody writes to it"
+        )
+
+
+def _on_file(run: Run, source: str | Path) -> Run:
+    """Read the pixels straight from the file, in several threads."""
+    assert isinstance(run.source, RasterSource)
+    return with_source(run, FileSource(source, run.source))
+
+
+def _fill(run: Run, product: Product, blocks: PixelBlocks, chunks: Sequence[Window]) -> None:
+    """Compute the blocks that are not there yet, each written while the next is computed."""
+    missing = [chunk for chunk in chunks if not blocks.holds(chunk.relative_to(run.area))]
+    count = run.planned.grid.windows
+    total = sum(map(count, chunks))
+    limits = run.limits()
+    limits["progress"] = counting_on(limits["progress"], total - sum(map(count, missing)), total)
+    work = dense_work(run, product.head)
+    computed = run_chunks(run.planned, run.source, missing, work, **limits)
+    with ThreadPoolExecutor(1, "geodl-write") as beside:
+        for _ in in_order(
+            lambda one: beside.submit(blocks.write, one[0].relative_to(run.area), one[1]),
+            computed,
+            1,
+        ):
+            pass
+
+
+def counting_on(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """Return a callback that counts windows after ``before`` others, of ``total``."""
+    if progress is None:
+        return None
+
+    def report(done: int, here: int, stage: str, left: float) -> None:
+        rest = total - before - done
+        progress(before + done, total, stage, left * rest / max(here - done, 1))
+
+    return report
+
+
+def _describe(run: Run, product: Product, key: Mapping[str, Any]) -> RasterFile:
+    raster, area = run.raster, run.area
+    head = product.head
+    tags = {**product.attrs, **provenance(run), RUN_TAG: key_hash(key)}
+    return RasterFile(
+        shape_yx=area.shape_yx,
+        bands=head.channels,
+        dtype=str(head.dtype),
+        nodata=head.fill,
+        crs=raster.crs,
+        transform=raster.transform * raster.transform.translation(area.x, area.y),
+        classes=product.classes,
+        names=product.channels,
+        tags=file_tags(tags),
+    )
 
 
 def detect_file(

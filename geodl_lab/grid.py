@@ -232,16 +232,21 @@ class Grid:
 
 
 def cut(axis: Axis, start: int, stop: int, least: int) -> list[int]:
-    """Cut the pixels ``start`` to ``stop`` at core edges into chunks of at least ``least`` pixels.
+    """Cut the pixels ``start`` to ``stop`` at core edges into chunks of about ``least`` pixels.
+
+    The inner edges are among those of the whole axis, so that two overlapping areas have the same
+    chunks where they agree.
 
     Returns
     -------
     list of int
         Edges in pixels, from ``start`` to ``stop``; every inner edge is the end of a core.
     """
-    edges = [start]
-    for index in axis.indices(start, stop):
-        end = min(axis.core(index)[1], stop)
-        if end - edges[-1] >= least or end == stop:
-            edges.append(end)
-    return edges
+    edges, last = [start], 0
+    for index in range(axis.count - 1):
+        end = axis.core(index)[1]
+        if end - last >= least:
+            last = end
+            if start < end < stop:
+                edges.append(end)
+    return [*edges, stop]

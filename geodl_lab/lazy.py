@@ -1,25 +1,31 @@
-"""The lazy path: a dense result as a dask array whose chunks are whole cores of the grid.
+"""The lazy path: results as dask graphs whose tasks each compute the block of one chunk.
 
-A task reads what the windows of one output chunk see and computes that chunk. Which windows run
-where is all that dask decides; what they contain is fixed by the grid.
+A task reads what the windows of its chunk see and runs the engine on that. Which windows run
+where is all that dask decides; what they contain is fixed by the grid. The model and the rest of
+what all tasks share is one key of the graph.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import dask.array
+import dask.base
 import numpy as np
-from dask.delayed import delayed
+from dask.delayed import Delayed, delayed
 
 from geodl_lab import settings
-from geodl_lab.decode import Head
-from geodl_lab.grid import Window, cut, hull
-from geodl_lab.inference import Source, assemble
+from geodl_lab.devices import one_run
+from geodl_lab.grid import Window, hull
+from geodl_lab.inference import DenseWork, Source, Work, chunk_lattice, run_chunk
 from geodl_lab.planning import Plan
 from geodl_lab.raster import RasterSource, check_limits
+
+Summarise = Callable[[Window, Any], Any]
+"""Makes what a task gives back of a chunk's block."""
 
 
 @dataclass(frozen=True)
@@ -41,55 +47,66 @@ class Part:
     shape_yx: tuple[int, int]
     nodata: float | None
 
+    @property
+    def readers(self) -> int:
+        """Threads that may call `read` at one time."""
+        return min(settings.READERS, settings.cores())
+
     def read(self, window: Window) -> np.ndarray:
         """Return the values (band, y, x) of a window inside the part."""
         return self.stored[:, *window.relative_to(self.origin).slices_yx]
 
 
-def lazy_dense(planned: Plan, source: RasterSource, head: Head, area: Window) -> dask.array.Array:
+def lazy_dense(planned: Plan, source: Source, work: DenseWork, area: Window) -> dask.array.Array:
     """Build the result of a dense model as a dask array (channel, y, x); nothing is computed."""
+    task = _task(planned, source, work, None)
+    head = work.head
+
+    def block(chunk: Window) -> dask.array.Array:
+        shape = (head.channels, *chunk.shape_yx)
+        return dask.array.from_delayed(task(chunk), shape, dtype=head.dtype)
+
+    lattice = chunk_lattice(planned.grid, area)
+    return dask.array.block([[block(chunk) for chunk in row] for row in lattice])
+
+
+def compute_chunks(
+    planned: Plan,
+    source: Source,
+    work: Work,
+    rows: list[list[Window]],
+    summarise: Summarise | None = None,
+) -> Iterator[tuple[Window, Any]]:
+    """Compute chunks of a dask-backed raster, a row at a time, each row in parallel.
+
+    Yields
+    ------
+    tuple of Window and block
+        In order; what ``summarise`` makes of the block, in the task, where it is given.
+    """
+    task = _task(planned, source, work, summarise)
+    for row in rows:
+        yield from zip(row, dask.base.compute(*map(task, row)), strict=True)
+
+
+def _task(
+    planned: Plan, source: Source, work: Work, summarise: Summarise | None
+) -> Callable[[Window], Delayed]:
+    """Return a function that makes the task of one chunk."""
+    assert isinstance(source, RasterSource)
     pixels = source.raster.array.data[list(source.bands)]
     shared = delayed(
-        (planned, head, source.shape_yx, source.nodata, source.limits), pure=True, traverse=False
+        (planned, work, summarise, source.shape_yx, source.nodata, source.limits),
+        pure=True,
+        traverse=False,
     )
     compute = delayed(_compute_chunk, pure=True)
 
-    def block(chunk: Window) -> dask.array.Array:
+    def task(chunk: Window) -> Delayed:
         seen = _seen(planned, chunk)
-        values = compute(shared, pixels[:, *seen.slices_yx], seen, chunk)
-        return dask.array.from_delayed(values, (head.channels, *chunk.shape_yx), dtype=head.dtype)
+        return compute(shared, pixels[:, *seen.slices_yx], seen, chunk)
 
-    return dask.array.block([[block(chunk) for chunk in row] for row in _chunks(planned, area)])
-
-
-def loaded(planned: Plan, source: RasterSource, area: Window) -> Iterator[tuple[Window, Source]]:
-    """Yield parts of ``area``, row by row, each with pixels that its windows can read from.
-
-    A dask-backed raster is computed part by part, because computing it window by window would read
-    its chunks again and again; any other raster is one part.
-    """
-    if not source.raster.lazy:
-        yield area, source
-        return
-    pixels = source.raster.array.data[list(source.bands)]
-    for chunk in itertools.chain.from_iterable(_chunks(planned, area)):
-        seen = _seen(planned, chunk)
-        stored = np.asarray(pixels[:, *seen.slices_yx].compute())
-        check_limits(stored, source.nodata, source.limits)
-        yield chunk, Part(stored, seen, source.shape_yx, source.nodata)
-
-
-def _chunks(planned: Plan, area: Window) -> list[list[Window]]:
-    """Cut an area at core edges into rows of chunks."""
-    rows = cut(planned.grid.rows, area.y, area.bottom, settings.CHUNK)
-    columns = cut(planned.grid.columns, area.x, area.right, settings.CHUNK)
-    return [
-        [
-            Window(top, left, bottom - top, right - left)
-            for left, right in itertools.pairwise(columns)
-        ]
-        for top, bottom in itertools.pairwise(rows)
-    ]
+    return task
 
 
 def _seen(planned: Plan, chunk: Window) -> Window:
@@ -98,13 +115,23 @@ def _seen(planned: Plan, chunk: Window) -> Window:
     return hull(windows).intersect(planned.grid.whole)
 
 
-def _compute_chunk(
-    shared: tuple[Plan, Head, tuple[int, int], float | None, tuple[float, float] | None],
-    stored: np.ndarray,
-    seen: Window,
-    chunk: Window,
-) -> np.ndarray:
-    """Compute the values (channel, y, x) of one chunk from the pixels its windows see."""
-    planned, head, shape_yx, nodata, limits = shared
+def _compute_chunk(shared: tuple[Any, ...], stored: np.ndarray, seen: Window, chunk: Window) -> Any:
+    """Compute one chunk from the pixels that its windows see."""
+    planned, work, summarise, shape_yx, nodata, limits = shared
     check_limits(stored, nodata, limits)
-    return assemble(planned, Part(np.asarray(stored), seen, shape_yx, nodata), chunk, head)
+    part: Source = Part(np.asarray(stored), seen, shape_yx, nodata)
+    with one_run(planned.recipe.device):
+        block = run_chunk(planned, part, chunk, work, at_once=_threads_of_worker())
+    return block if summarise is None else summarise(chunk, block)
+
+
+def _threads_of_worker() -> int | None:
+    """Return the threads of the dask worker that runs this task; None outside of one."""
+    if "distributed" not in sys.modules:
+        return None
+    from distributed import get_worker  # noqa: PLC0415  an extra; only where a cluster runs
+
+    try:
+        return get_worker().state.nthreads
+    except ValueError:
+        return None

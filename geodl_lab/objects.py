@@ -13,18 +13,18 @@ import pandas
 import shapely
 import xarray as xr
 
-from geodl_lab.bands import Bands
-from geodl_lab.decode import Head, LogitHead, make_finder
+from geodl_lab.decode import LogitHead, make_finder
 from geodl_lab.detections import Detections, merge_windows
 from geodl_lab.errors import OptionError
 from geodl_lab.grid import Window, hull
-from geodl_lab.inference import Progress, Source, assemble, blocks, objects
-from geodl_lab.lazy import loaded
+from geodl_lab.inference import BoxWork, Work, chunk_lattice, run_chunks
+from geodl_lab.lazy import compute_chunks
+from geodl_lab.options import make_options
 from geodl_lab.package import ModelPackage
 from geodl_lab.packages import open_model
-from geodl_lab.pixels import prepare_dense, provenance, require_task
-from geodl_lab.planning import Plan
-from geodl_lab.raster import Raster, RasterSource, area_edges
+from geodl_lab.pixels import dense_work, require_task
+from geodl_lab.raster import Raster, area_edges
+from geodl_lab.runs import Run, prepare, provenance
 from geodl_lab.runtime import Model
 
 
@@ -32,13 +32,8 @@ def detect(
     data: xr.DataArray | xr.Dataset,
     model: str | Path | Model,
     *,
-    area: Any = None,
-    bands: Bands | None = None,
     threshold: float | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    seam_tolerance: float | None = None,
-    progress: Progress | None = None,
+    **options: Any,
 ) -> geopandas.GeoDataFrame:
     """Find the objects that a model was made for.
 
@@ -48,19 +43,10 @@ def detect(
         Raster (band, y, x), or a Dataset of bands; stored values. Windows are read one by one.
     model
         Name of an installed model, a path, or an opened model.
-    area
-        (left, bottom, right, top) in CRS units: objects whose middle lies there.
-    bands
-        Which raster band is which, as in ``{"nir": 4}`` (from 1); needed only if names do not say.
     threshold
         Least score 0..1; None takes the model's own.
-    device, precision
-        ``auto``, ``cpu``, ``cuda:N``; ``auto``, ``fp32``, ``bf16``, ``fp16``.
-    seam_tolerance
-        Largest error of a score at seams for which a smaller halo, and so less work, is taken.
-        None is exact wherever the model's receptive field is finite.
-    progress
-        Called with windows done, windows in all, stage, seconds left.
+    options
+        Fields of `geodl_lab.Options`; of an ``area`` the objects whose middle lies there.
 
     Returns
     -------
@@ -75,37 +61,32 @@ def detect(
         If raster, bands, model or an option is not usable; the message says what to do.
     """
     model = _with_threshold(open_model(model), threshold)
-    raster, planned, source, window = prepare_dense(
-        data, model, area=area, bands=bands, device=device, precision=precision,
-        seam_tolerance=seam_tolerance,
-    )  # fmt: skip
-    found = find(planned, source, window, progress=progress)
-    return to_frame(found.within(*area_edges(raster, area)), raster, planned)
+    run = prepare(data, model, make_options(options))
+    found = find(run)
+    return to_frame(found.within(*area_edges(run.raster, run.options.area)), run)
 
 
-def find(
-    planned: Plan, source: RasterSource, area: Window, *, progress: Progress | None = None
-) -> Detections:
-    """Find the objects whose middle lies in ``area``, in pixels of the raster."""
-    decoder = planned.model.package.decoder
+def find(run: Run) -> Detections:
+    """Find the objects whose middle lies in the run's area, in pixels of the raster."""
+    decoder, area = run.model.package.decoder, run.area
     assert decoder is not None
-    whole, margin = planned.grid.whole, planned.model.package.window
+    whole, margin = run.planned.grid.whole, run.model.package.window
     if decoder.name == "heatmap":
         fed = _grown(area, decoder.radius, whole)
-        return _find_dense(planned, source, fed, progress)[0].inside(area)
+        return _find_dense(run, fed)[0].inside(area)
     search = _find_boxes if decoder.name == "boxes" else _find_dense
     fed = _grown(area, margin, whole)
     while True:  # look further where an object of the area goes on beyond what was looked at
-        found, explored = search(planned, source, fed, progress)
+        found, explored = search(run, fed)
         if not len(found.meeting(area).cut_by(explored, whole)):
             return found.inside(area)
         margin *= 2
         fed = _grown(fed, margin, whole)
 
 
-def to_frame(found: Detections, raster: Raster, planned: Plan) -> geopandas.GeoDataFrame:
+def to_frame(found: Detections, run: Run) -> geopandas.GeoDataFrame:
     """Turn objects in pixels into rows in the raster's CRS."""
-    package = planned.model.package
+    raster, package = run.raster, run.model.package
     names = {label.value: label.name for label in package.classes}
     corners = _corners(found.boxes, raster)  # (object, corner, xy) in CRS units
     low, high = corners.min(axis=1), corners.max(axis=1)
@@ -120,7 +101,7 @@ def to_frame(found: Detections, raster: Raster, planned: Plan) -> geopandas.GeoD
     else:
         geometry = shapely.polygons(corners)
     frame = geopandas.GeoDataFrame(columns, geometry=geometry, crs=_vector_crs(raster))
-    frame.attrs = provenance(planned)
+    frame.attrs = provenance(run)
     return frame
 
 
@@ -135,63 +116,31 @@ def _with_threshold(model: Model, threshold: float | None) -> Model:
     return dataclasses.replace(model, package=dataclasses.replace(model.package, decoder=decoder))
 
 
-def _find_dense(
-    planned: Plan, source: RasterSource, fed: Window, progress: Progress | None
-) -> tuple[Detections, Window]:
-    """Read objects from the assembled score raster of ``fed``; return also what was looked at."""
-    package = planned.model.package
+def _find_dense(run: Run, fed: Window) -> tuple[Detections, Window]:
+    """Read objects from the score raster of ``fed``; return also what was looked at."""
+    package = run.model.package
     head = LogitHead(len(package.classes), _channels(package))
     finder = make_finder(package, fed)
-    for part, values in _score_blocks(planned, source, fed, head, progress):
-        finder.feed(part, values)
+    for chunk, values in _blocks(run, fed, dense_work(run, head)):
+        finder.feed(chunk, values)
     return finder.finish(), fed
 
 
-def _score_blocks(
-    planned: Plan, source: RasterSource, fed: Window, head: Head, progress: Progress | None
-) -> Iterator[tuple[Window, np.ndarray]]:
-    """Yield parts of ``fed`` and their scores (channel, y, x), row by row."""
-    if source.raster.lazy:
-        for chunk, pixels, report in _parts(planned, source, fed, progress):
-            yield chunk, assemble(planned, pixels, chunk, head, progress=report)
-        return
-    for core, block in blocks(planned, source, fed, head, progress=progress):
-        part = core.intersect(fed)
-        yield part, block[:, *part.relative_to(core).slices_yx]
-
-
-def _find_boxes(
-    planned: Plan, source: RasterSource, fed: Window, progress: Progress | None
-) -> tuple[Detections, Window]:
+def _find_boxes(run: Run, fed: Window) -> tuple[Detections, Window]:
     """Merge the boxes of all windows that own a pixel of ``fed``."""
-    seen = [
-        view
-        for part, pixels, report in _parts(planned, source, fed, progress)
-        for view in objects(planned, pixels, part, progress=report)
-    ]
-    explored = hull([tile.window for tile in planned.grid.tiles(fed)])
-    return merge_windows(seen, planned.grid.whole), explored
+    grid = run.planned.grid
+    blocks = _blocks(run, fed, BoxWork(run.model.package))
+    seen = [view for _, views in blocks for view in views]
+    return merge_windows(seen, grid.whole), hull([tile.window for tile in grid.tiles(fed)])
 
 
-def _parts(
-    planned: Plan, source: RasterSource, fed: Window, progress: Progress | None
-) -> Iterator[tuple[Window, Source, Progress | None]]:
-    """Yield parts of ``fed``, their pixels, and a progress callback that counts on over parts."""
-    total, before = planned.grid.windows(fed), 0
-    for part, pixels in loaded(planned, source, fed):
-        yield part, pixels, _counting_on(progress, before, total)
-        before += planned.grid.windows(part)
-
-
-def _counting_on(progress: Progress | None, before: int, total: int) -> Progress | None:
-    if progress is None:
-        return None
-
-    def report(done: int, here: int, stage: str, left: float) -> None:
-        rest = total - before - done
-        progress(before + done, total, stage, left * rest / max(here - done, 1))
-
-    return report
+def _blocks(run: Run, fed: Window, work: Work) -> Iterator[tuple[Window, Any]]:
+    """Yield the chunks of ``fed``, row by row, and what the engine made of them."""
+    rows = chunk_lattice(run.planned.grid, fed)
+    if run.lazy:
+        return compute_chunks(run.planned, run.source, work, rows)
+    chunks = [chunk for row in rows for chunk in row]
+    return run_chunks(run.planned, run.source, chunks, work, **run.limits())
 
 
 def _channels(package: ModelPackage) -> int:

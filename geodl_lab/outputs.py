@@ -7,14 +7,17 @@ A class raster carries its palette in the file and its class names in a sidecar 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
+from xml.sax.saxutils import escape
 
 import geopandas
 import numpy as np
@@ -25,16 +28,21 @@ import xarray as xr
 from rasterio.windows import Window as FileWindow
 
 from geodl_lab import settings
+from geodl_lab.checkpoints import RUN_TAG, Checkpoint, key_hash, open_checkpoint
 from geodl_lab.errors import OutputError
 from geodl_lab.grid import Window
+from geodl_lab.inference import in_order
 from geodl_lab.package import LabelClass
 from geodl_lab.raster import Raster, as_raster
-from geodl_lab.staging import check_target, staged
+from geodl_lab.staging import check_target, staged, workplace
 
 BLOCK = 512
 """Side in pixels of a file's tiles."""
 
 VECTOR_DRIVERS = {".parquet": "Parquet", ".gpkg": "GPKG", ".geojson": "GeoJSON"}
+CRC = "GEODL_CRC32"
+"""Tag of a block file: the checksum of its pixels."""
+
 RASTER_ENDINGS = (".tif", ".tiff")
 
 
@@ -70,27 +78,41 @@ class RasterFile:
 
 
 @dataclass(frozen=True)
-class BlockWriter:
-    """Writes blocks of a raster file in any order and remembers what they held.
+class PixelBlocks:
+    """Blocks of a raster, each in a GeoTIFF of its own until the raster is complete.
 
     Parameters
     ----------
-    file
-        A rasterio file open for writing.
-    sums
-        CRC-32 of the values written at each window.
+    raster
+        What they are blocks of.
+    checkpoint
+        Where they are kept.
     """
 
-    file: Any
-    sums: dict[Window, int] = field(default_factory=dict)
+    raster: RasterFile
+    checkpoint: Checkpoint
+
+    def holds(self, window: Window) -> bool:
+        """Tell whether the block at ``window`` is there and whole."""
+        return self.checkpoint.holds(window) and _is_whole(self.checkpoint.path(window))
 
     def write(self, window: Window, block: np.ndarray) -> None:
-        """Write values (band, y, x) at ``window``, counted from the file's first pixel."""
-        self.file.write(block, window=_place(window))
-        self.sums[window] = zlib.crc32(np.ascontiguousarray(block).data)
+        """Keep values (band, y, x) of ``window``, counted from the file's first pixel."""
+        self.checkpoint.commit(window, lambda path: _write_block(path, block))
 
-    def check(self, path: Path) -> None:
-        """Read all back from ``path``: a full disk can pass unnoticed until then.
+    def mosaic(self, windows: Sequence[Window], path: Path) -> None:
+        """Write a VRT that shows the blocks at ``windows`` as one raster."""
+        with rasterio.open(path, "w", driver="VRT", **_profile(self.raster)) as file:
+            _describe(file, self.raster)
+            for band in range(1, self.raster.bands + 1):
+                sources = {
+                    f"source_{index}": _vrt_source(self.checkpoint.path(window), window, band)
+                    for index, window in enumerate(windows)
+                }
+                file.update_tags(ns="new_vrt_sources", bidx=band, **sources)
+
+    def check(self, windows: Sequence[Window], path: Path) -> None:
+        """Compare ``path`` with the blocks: a full disk can pass unnoticed until then.
 
         Raises
         ------
@@ -98,14 +120,37 @@ class BlockWriter:
             If a block differs.
         """
         with rasterio.open(path) as file:
-            for window, known in self.sums.items():
-                if zlib.crc32(file.read(window=_place(window))) != known:
+            for window in windows:
+                with rasterio.open(self.checkpoint.path(window)) as block:
+                    known = block.tags()[CRC]
+                if _crc(file.read(window=_place(window))) != known:
                     raise OSError("what was read back differs from what was written")
 
 
 @contextlib.contextmanager
-def raster_writer(target: Path, raster: RasterFile, *, overwrite: bool) -> Iterator[BlockWriter]:
+def raster_writer(
+    target: Path,
+    raster: RasterFile,
+    windows: Sequence[Window],
+    *,
+    overwrite: bool,
+    key: Mapping[str, Any] | None = None,
+    resume: bool = False,
+) -> Iterator[PixelBlocks]:
     """Open a raster to write block by block; it becomes a COG with overviews at the end.
+
+    Parameters
+    ----------
+    target
+        A ``.tif``; it appears when it is complete.
+    raster
+        What the file says about itself.
+    windows
+        The blocks that will be written, counted from the file's first pixel; they partition it.
+    overwrite
+        False refuses an existing target.
+    key, resume
+        As in `geodl_lab.checkpoints.open_checkpoint`.
 
     Raises
     ------
@@ -113,15 +158,13 @@ def raster_writer(target: Path, raster: RasterFile, *, overwrite: bool) -> Itera
         If the target cannot be written; nothing half-written is left.
     """
     check_ending(target, RASTER_ENDINGS)
-    with staged(target, overwrite=overwrite) as path, _gdal():
-        rough = path.with_name("blocks.tif")
-        with rasterio.open(rough, "w", **_profile(raster)) as file:
-            _describe(file, raster)
-            writer = BlockWriter(file)
-            yield writer
-        _copy_to_cog(rough, path, raster)
-        writer.check(path)
-        rough.unlink()
+    with staged(target, overwrite=overwrite or resume, resume=resume) as path, gdal_limits():
+        blocks = PixelBlocks(raster, open_checkpoint(path.parent, ".tif", key, resume=resume))
+        yield blocks
+        mosaic = path.with_name("mosaic.vrt")
+        blocks.mosaic(windows, mosaic)
+        _copy_to_cog(mosaic, path, raster)
+        blocks.check(windows, path)
         if raster.classes:
             sidecar(raster.classes).write(f"{path}.aux.xml", encoding="utf-8")
 
@@ -150,10 +193,18 @@ def save(result: xr.DataArray | xr.Dataset, target: str | Path, *, overwrite: bo
     """
     target = Path(target)
     raster = as_raster(result)
-    with raster_writer(target, _as_file(raster), overwrite=overwrite) as writer:
-        for window in _chunk_windows(raster):
-            rows, columns = window.slices_yx
-            writer.write(window, np.asarray(raster.array[:, rows, columns].values))
+    windows = list(_chunk_windows(raster))
+
+    def values(window: Window) -> np.ndarray:
+        return np.asarray(raster.array[:, *window.slices_yx].values)
+
+    with (
+        raster_writer(target, _as_file(raster), windows, overwrite=overwrite) as writer,
+        ThreadPoolExecutor(1, "geodl-write") as beside,
+    ):
+        computed = ((window, values(window)) for window in windows)
+        for _ in in_order(lambda item: beside.submit(writer.write, *item), computed, 1):
+            pass
     return target
 
 
@@ -200,6 +251,26 @@ def check_output(target: Path, endings: tuple[str, ...], *, overwrite: bool) -> 
     """
     check_ending(target, endings)
     check_target(target, overwrite=overwrite)
+
+
+def is_complete(target: Path, key: Mapping[str, Any]) -> bool:
+    """Tell whether a run that is to be resumed has already made its raster.
+
+    Raises
+    ------
+    OutputError
+        If the target is there, was not made by such a run, and nothing waits to be resumed.
+    """
+    if not target.exists() or workplace(target).exists():
+        return False
+    with contextlib.suppress(rasterio.errors.RasterioError), rasterio.open(target) as file:
+        if file.tags().get(RUN_TAG) == key_hash(key):
+            return True
+    raise OutputError(
+        f"{str(target)!r} exists, but was made from another input, model or recipe, and there is "
+        "no unfinished run beside it to resume; choose another output, or overwrite it on purpose "
+        "(--overwrite, overwrite=True)"
+    )
 
 
 def check_ending(target: Path, endings: tuple[str, ...]) -> None:
@@ -277,23 +348,32 @@ def _as_file(raster: Raster) -> RasterFile:
 
 
 def _chunk_windows(raster: Raster) -> Iterator[Window]:
-    """Yield the array's own chunks, or strips of one row of tiles where it has none."""
-    height, width = raster.shape_yx
-    if raster.array.chunks is None:
-        rows, columns = [min(BLOCK, height - y) for y in range(0, height, BLOCK)], [width]
-    else:
-        rows, columns = map(list, raster.array.chunks[1:])
-    y = 0
-    for rise in rows:
-        x = 0
-        for run in columns:
-            yield Window(y, x, rise, run)
-            x += run
-        y += rise
+    """Yield blocks of about `settings.CHUNK` pixels: whole chunks of the array where it has any."""
+    chunks = raster.array.chunks
+    sizes = (
+        chunks[1:]
+        if chunks
+        else [[BLOCK] * (side // BLOCK) + [side % BLOCK] for side in raster.shape_yx]
+    )
+    rows, columns = ([0, *_ends(side)] for side in sizes)
+    for top, bottom in itertools.pairwise(rows):
+        for left, right in itertools.pairwise(columns):
+            yield Window(top, left, bottom - top, right - left)
+
+
+def _ends(sizes: Sequence[int]) -> list[int]:
+    """Return where groups of neighbouring chunks end that are as long as a block or longer."""
+    ends, last = [], 0
+    for end in itertools.accumulate(sizes):
+        if end - last >= settings.CHUNK:
+            last = end
+            ends.append(end)
+    return ends if last == sum(sizes) else [*ends, sum(sizes)]
 
 
 @contextlib.contextmanager
-def _gdal() -> Iterator[None]:
+def gdal_limits() -> Iterator[None]:
+    """Keep GDAL's cache small, use all cores, and say nothing of photos without a place."""
     with (
         rasterio.Env(GDAL_CACHEMAX=settings.GDAL_CACHE, GDAL_NUM_THREADS="ALL_CPUS"),
         warnings.catch_warnings(),
@@ -312,11 +392,47 @@ def _profile(raster: RasterFile) -> dict[str, Any]:
         "crs": raster.crs, "transform": raster.transform,
     }  # fmt: skip
     return {
-        "driver": "GTiff", "height": height, "width": width, "count": raster.bands,
-        "dtype": raster.dtype, "nodata": raster.nodata, "tiled": True, "blockxsize": BLOCK,
-        "blockysize": BLOCK, "compress": "deflate", "zlevel": 1, "bigtiff": "if_safer",
-        "sparse_ok": True, "interleave": "band", **georeference,
+        "height": height, "width": width, "count": raster.bands, "dtype": raster.dtype,
+        "nodata": raster.nodata, **georeference,
     }  # fmt: skip
+
+
+def _write_block(path: Path, block: np.ndarray) -> None:
+    """Write values (band, y, x) with their checksum; floats hardly shrink and stay as they are."""
+    count, height, width = block.shape
+    packed = {} if block.dtype.kind == "f" else {"compress": "deflate", "zlevel": 1}
+    with (
+        gdal_limits(),  # the writing thread's own
+        rasterio.open(
+            path, "w", driver="GTiff", count=count, height=height, width=width, dtype=block.dtype,
+            tiled=True, blockxsize=BLOCK, blockysize=BLOCK, bigtiff="if_safer", **packed,
+        ) as file,
+    ):  # fmt: skip
+        file.write(block)
+        file.update_tags(**{CRC: _crc(block)})
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        with gdal_limits(), rasterio.open(path) as file:
+            return _crc(file.read()) == file.tags().get(CRC)
+    except rasterio.errors.RasterioError:
+        return False
+
+
+def _crc(block: np.ndarray) -> str:
+    return str(zlib.crc32(np.ascontiguousarray(block).data))
+
+
+def _vrt_source(path: Path, window: Window, band: int) -> str:
+    """Return GDAL's XML for one block of a mosaic."""
+    size = f'xSize="{window.width}" ySize="{window.height}"'
+    return (
+        f'<SimpleSource><SourceFilename relativeToVRT="0">{escape(str(path.resolve()))}'
+        f"</SourceFilename><SourceBand>{band}</SourceBand>"
+        f'<SrcRect xOff="0" yOff="0" {size}/>'
+        f'<DstRect xOff="{window.x}" yOff="{window.y}" {size}/></SimpleSource>'
+    )
 
 
 def _describe(file: Any, raster: RasterFile) -> None:
@@ -329,9 +445,9 @@ def _describe(file: Any, raster: RasterFile) -> None:
         file.write_colormap(1, {**palette, **nodata})
 
 
-def _copy_to_cog(rough: Path, path: Path, raster: RasterFile) -> None:
+def _copy_to_cog(mosaic: Path, path: Path, raster: RasterFile) -> None:
     resampling = "MODE" if raster.classes else "AVERAGE"
     rasterio.shutil.copy(
-        rough, path, driver="COG", compress="DEFLATE", blocksize=BLOCK, bigtiff="IF_SAFER",
+        mosaic, path, driver="COG", compress="DEFLATE", blocksize=BLOCK, bigtiff="IF_SAFER",
         overview_resampling=resampling, num_threads="ALL_CPUS",
     )  # fmt: skip

@@ -18,6 +18,7 @@ from geodl_lab.errors import ModelError
 
 TASKS = ("classify", "detect", "regress")
 DECODERS = ("auto", "boxes", "heatmap", "yolo", "masks")
+LAYOUTS = ("channels_last", "nchw")
 NODATA = 255
 DEFAULT_THRESHOLD = 0.5
 
@@ -193,6 +194,8 @@ class ModelPackage:
         How objects are read; None for pixel models.
     fixed_window
         True where the net accepts no other size.
+    layout
+        ``channels_last``, or ``nchw`` for a net that does not take the former.
     about
         Title, description, licence, attribution, accuracy: for people, kept as given.
     """
@@ -205,6 +208,7 @@ class ModelPackage:
     field: Field
     decoder: Decoder | None = None
     fixed_window: bool = False
+    layout: str = "channels_last"
     version: str = "1.0.0"
     sha256: str = ""
     about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -212,6 +216,8 @@ class ModelPackage:
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise ModelError(f"task {self.task!r} is not one of {', '.join(TASKS)}")
+        if self.layout not in LAYOUTS:
+            raise ModelError(f"layout {self.layout!r} is not one of {', '.join(LAYOUTS)}")
         if self.window < 1:
             raise ModelError(f"window {self.window} is not possible; take the model's tile size")
         values = [label.value for label in self.classes]

@@ -1,33 +1,25 @@
-"""Pixels to classes or probabilities: a DataArray in, a DataArray on the same grid out."""
+"""Pixels to classes, probabilities, their entropy, or continuous values, on the same grid."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from geodl_lab._version import __version__
-from geodl_lab.bands import Bands
-from geodl_lab.decode import ClassHead, Head, ProbabilityHead
+from geodl_lab.decode import ClassHead, EntropyHead, Head, ProbabilityHead, ValueHead
 from geodl_lab.errors import ModelError, OptionError
 from geodl_lab.grid import Window
-from geodl_lab.inference import Progress, assemble
+from geodl_lab.inference import DenseWork, chunk_lattice, run_chunks
 from geodl_lab.lazy import lazy_dense
-from geodl_lab.package import NODATA, ModelPackage
+from geodl_lab.options import make_options
+from geodl_lab.package import LabelClass, ModelPackage
 from geodl_lab.packages import open_model
-from geodl_lab.planning import Plan, plan
-from geodl_lab.raster import (
-    Raster,
-    RasterSource,
-    area_window,
-    as_raster,
-    make_source,
-    say_if_other_cell_size,
-    say_if_unreferenced,
-)
+from geodl_lab.raster import Raster
+from geodl_lab.runs import Run, prepare, provenance
 from geodl_lab.runtime import Model
 
 # What described the input's values and would be wrong of the result's.
@@ -38,17 +30,40 @@ VALUE_ATTRS = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Product:
+    """What is made of a dense model's scores.
+
+    Parameters
+    ----------
+    name
+        Of the result.
+    head
+        Reduces scores on the device.
+    channels
+        Names along ``dim``; empty for a result (y, x).
+    dim
+        Name of the first dimension where there are channels.
+    classes
+        For palette and legend; empty for continuous values.
+    attrs
+        Attributes of the result.
+    """
+
+    name: str
+    head: Head
+    channels: tuple[str, ...] = ()
+    dim: str = "class"
+    classes: tuple[LabelClass, ...] = ()
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
 def classify(
     data: xr.DataArray | xr.Dataset,
     model: str | Path | Model,
     *,
-    area: Any = None,
-    bands: Bands | None = None,
     threshold: float | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    seam_tolerance: float | None = None,
-    progress: Progress | None = None,
+    **options: Any,
 ) -> xr.DataArray:
     """Give every pixel the class that a model scores highest.
 
@@ -58,20 +73,12 @@ def classify(
         Raster (band, y, x), or a Dataset of bands; stored values, dask-backed or not.
     model
         Name of an installed model, a path, or an opened model.
-    area
-        (left, bottom, right, top) in CRS units to compute only those pixels; they are the same
-        bits as those of the whole raster.
-    bands
-        Which raster band is which, as in ``{"nir": 4}`` (from 1); needed only if names do not say.
     threshold
         Least probability 0..1; pixels below it are nodata. None keeps every pixel's best class.
-    device, precision
-        ``auto``, ``cpu``, ``cuda:N``; ``auto``, ``fp32``, ``bf16``, ``fp16``.
-    seam_tolerance
-        Largest error of a score at seams for which a smaller halo, and so less work, is taken.
-        None is exact wherever the model's receptive field is finite.
-    progress
-        Called with windows done, windows in all, stage, seconds left (not for dask input).
+    options
+        Fields of `geodl_lab.Options`: ``area``, ``bands``, ``cell_size``, ``snap``, ``device``,
+        ``precision``, ``seam_tolerance``, ``seam_error``, ``tta``, ``compile``, ``progress``,
+        ``cancelled``.
 
     Returns
     -------
@@ -85,26 +92,11 @@ def classify(
         If raster, bands, model or an option is not usable; the message says what to do.
     """
     model = open_model(model)
-    head = class_head(model.package, threshold)
-    raster, planned, source, window = prepare_dense(
-        data, model, area=area, bands=bands, device=device, precision=precision,
-        seam_tolerance=seam_tolerance,
-    )  # fmt: skip
-    values = _values(raster, planned, source, head, window, progress)[0]
-    result = on_grid(values, raster, window, name="class", nodata=NODATA)
-    return result.assign_attrs({**class_attrs(model.package), **provenance(planned)})
+    return _compute(data, model, class_product(model.package, threshold), options)
 
 
 def probabilities(
-    data: xr.DataArray | xr.Dataset,
-    model: str | Path | Model,
-    *,
-    area: Any = None,
-    bands: Bands | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    seam_tolerance: float | None = None,
-    progress: Progress | None = None,
+    data: xr.DataArray | xr.Dataset, model: str | Path | Model, **options: Any
 ) -> xr.DataArray:
     """Give every pixel the probability of each class; parameters as in `classify`.
 
@@ -119,20 +111,51 @@ def probabilities(
         If raster, bands, model or an option is not usable; the message says what to do.
     """
     model = open_model(model)
-    require_task(model.package, "classify")
-    head = ProbabilityHead(len(model.package.classes))
-    raster, planned, source, window = prepare_dense(
-        data, model, area=area, bands=bands, device=device, precision=precision,
-        seam_tolerance=seam_tolerance,
-    )  # fmt: skip
-    values = _values(raster, planned, source, head, window, progress)
-    result = on_grid(values, raster, window, name="probability", nodata=np.nan)
-    names = [label.name for label in model.package.classes]
-    return result.assign_coords({"class": names}).assign_attrs(provenance(planned))
+    return _compute(data, model, probability_product(model.package), options)
 
 
-def class_head(package: ModelPackage, threshold: float | None) -> ClassHead:
-    """Return the head that gives class values.
+def entropy(
+    data: xr.DataArray | xr.Dataset, model: str | Path | Model, **options: Any
+) -> xr.DataArray:
+    """Say how unsure a model is of every pixel's class; parameters as in `classify`.
+
+    Returns
+    -------
+    xarray.DataArray
+        (y, x), float32: Shannon entropy ``-sum(p ln p)`` of the class probabilities in nat, from 0
+        to ln(number of classes); NaN is nodata.
+
+    Raises
+    ------
+    GeodlError
+        If raster, bands, model or an option is not usable; the message says what to do.
+    """
+    model = open_model(model)
+    return _compute(data, model, entropy_product(model.package), options)
+
+
+def regress(
+    data: xr.DataArray | xr.Dataset, model: str | Path | Model, **options: Any
+) -> xr.DataArray:
+    """Give every pixel the continuous values that a model answers; parameters as in `classify`.
+
+    Returns
+    -------
+    xarray.DataArray
+        (y, x) where the model answers one quantity, else (value, y, x) with their names; float32,
+        NaN is nodata.
+
+    Raises
+    ------
+    GeodlError
+        If raster, bands, model or an option is not usable; the message says what to do.
+    """
+    model = open_model(model)
+    return _compute(data, model, value_product(model.package), options)
+
+
+def class_product(package: ModelPackage, threshold: float | None) -> Product:
+    """Return the product of class values.
 
     Raises
     ------
@@ -142,7 +165,48 @@ def class_head(package: ModelPackage, threshold: float | None) -> ClassHead:
     require_task(package, "classify")
     if threshold is not None and not 0 <= threshold <= 1:
         raise OptionError(f"threshold {threshold} is not a probability; give 0 to 1")
-    return ClassHead(tuple(label.value for label in package.classes), threshold)
+    head = ClassHead(tuple(label.value for label in package.classes), threshold)
+    return Product("class", head, classes=package.classes, attrs=class_attrs(package))
+
+
+def probability_product(package: ModelPackage) -> Product:
+    """Return the product of probabilities, one channel a class.
+
+    Raises
+    ------
+    ModelError
+        If the model does not classify.
+    """
+    require_task(package, "classify")
+    names = tuple(label.name for label in package.classes)
+    return Product("probability", ProbabilityHead(len(names)), names)
+
+
+def entropy_product(package: ModelPackage) -> Product:
+    """Return the product of entropies.
+
+    Raises
+    ------
+    ModelError
+        If the model does not classify.
+    """
+    require_task(package, "classify")
+    return Product("entropy", EntropyHead(len(package.classes)), attrs={"units": "nat"})
+
+
+def value_product(package: ModelPackage) -> Product:
+    """Return the product of a regression's values.
+
+    Raises
+    ------
+    ModelError
+        If the model does not regress.
+    """
+    require_task(package, "regress")
+    names = tuple(label.name for label in package.classes)
+    if len(names) == 1:
+        return Product(names[0], ValueHead(1))
+    return Product("value", ValueHead(len(names)), names, dim="value")
 
 
 def require_task(package: ModelPackage, task: str) -> None:
@@ -160,38 +224,10 @@ def require_task(package: ModelPackage, task: str) -> None:
         )
 
 
-def prepare_dense(
-    data: xr.DataArray | xr.Dataset,
-    model: Model,
-    *,
-    area: Any = None,
-    bands: Bands | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    seam_tolerance: float | None = None,
-) -> tuple[Raster, Plan, RasterSource, Window]:
-    """Check everything that can be checked before pixels are read.
-
-    Raises
-    ------
-    GeodlError
-        If raster, bands, area, device or precision is not usable.
-    """
-    raster = as_raster(data)
-    source = make_source(raster, model.package.inputs, bands)
-    window = area_window(raster, area)
-    planned = plan(
-        model, raster.shape_yx, device=device, precision=precision, seam_tolerance=seam_tolerance
-    )
-    say_if_unreferenced(raster)
-    say_if_other_cell_size(raster, model.package.inputs)
-    return raster, planned, source, window
-
-
 def on_grid(
-    values: Any, raster: Raster, window: Window, *, name: str, nodata: float
+    values: Any, raster: Raster, window: Window, *, name: str, nodata: float, dim: str = "class"
 ) -> xr.DataArray:
-    """Wrap values (y, x) or (class, y, x) as a DataArray on the pixels ``window`` of a raster.
+    """Wrap values (y, x) or (dim, y, x) as a DataArray on the pixels ``window`` of a raster.
 
     CRS, coordinates and the input's attributes survive, except those that described its values.
     """
@@ -199,7 +235,7 @@ def on_grid(
     rows, columns = window.slices_yx
     of_bands = [key for key, coord in raster.array.coords.items() if band in coord.dims]
     frame = raster.array.drop_vars(of_bands).isel({band: 0, y: rows, x: columns})
-    dims = (y, x) if values.ndim == 2 else ("class", y, x)
+    dims = (y, x) if values.ndim == 2 else (dim, y, x)
     attrs = {
         key: value
         for key, value in raster.array.attrs.items()
@@ -222,36 +258,35 @@ def class_attrs(package: ModelPackage) -> dict[str, Any]:
     }
 
 
-def provenance(planned: Plan) -> dict[str, str]:
-    """Return what it takes to make a result again, as text attributes."""
-    package = planned.model.package
-    inputs = package.inputs
-    recipe = {
-        "bands": list(inputs.bands) or inputs.count,
-        "scale": inputs.scale,
-        "mean": inputs.mean,
-        "std": inputs.std,
-        "cell_size": inputs.cell_size,
-        **planned.recipe.as_dict(),
-    }
-    return {
-        "geodl_model": package.name,
-        "geodl_model_version": package.version,
-        "geodl_model_sha256": package.sha256,
-        "geodl_recipe": json.dumps(recipe),
-        "geodl_version": __version__,
-    }
+def dense_work(run: Run, head: Head) -> DenseWork:
+    """Return what the engine does with a dense model's answers."""
+    return DenseWork(head, run.model.package.field.crop)
 
 
-def _values(
-    raster: Raster,
-    planned: Plan,
-    source: RasterSource,
-    head: Head,
-    window: Window,
-    progress: Progress | None,
-) -> Any:
-    """Return values (channel, y, x): a dask array for lazy input, else computed now."""
-    if raster.lazy:
-        return lazy_dense(planned, source, head, window)
-    return assemble(planned, source, window, head, progress=progress)
+def _compute(
+    data: xr.DataArray | xr.Dataset, model: Model, product: Product, options: Mapping[str, Any]
+) -> xr.DataArray:
+    """Make a product of a raster: lazily where the raster is dask-backed, else now."""
+    run = prepare(data, model, make_options(options))
+    work = dense_work(run, product.head)
+    if run.lazy:
+        values: Any = lazy_dense(run.planned, run.source, work, run.area)
+    else:
+        values = _eager(run, work)
+    values = values if product.channels else values[0]
+    result = on_grid(
+        values, run.raster, run.area, name=product.name, nodata=product.head.fill, dim=product.dim
+    )
+    if product.channels:
+        result = result.assign_coords({product.dim: list(product.channels)})
+    return result.assign_attrs({**product.attrs, **provenance(run)})
+
+
+def _eager(run: Run, work: DenseWork) -> np.ndarray:
+    """Return the values (channel, y, x) of the run's area."""
+    head, area = work.head, run.area
+    values = np.empty((head.channels, *area.shape_yx), dtype=head.dtype)
+    chunks = [chunk for row in chunk_lattice(run.planned.grid, area) for chunk in row]
+    for chunk, block in run_chunks(run.planned, run.source, chunks, work, **run.limits()):
+        values[:, *chunk.relative_to(area).slices_yx] = block
+    return values

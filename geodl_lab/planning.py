@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from geodl_lab import settings
+from geodl_lab.devices import resolve_device, resolve_precision
 from geodl_lab.errors import OptionError
 from geodl_lab.grid import Axis, Grid
 from geodl_lab.package import Field, ModelPackage
-from geodl_lab.runtime import Model, Session, open_session, resolve_device, resolve_precision
+from geodl_lab.runtime import Model, Session, open_session
+
+DENSE = ("heatmap", "regions")
+"""Decoders that read objects from a score raster; all others answer boxes of a window."""
 
 LOGGER = logging.getLogger("geodl_lab")
 
@@ -36,6 +40,8 @@ class Recipe:
         Pixels computed per pixel of the raster.
     batch, layout, precision, device, threads
         Windows a forward, memory layout, number type, device and intra-op threads.
+    tta, compile
+        Whether scores are the mean over turns and mirrors, and whether the net was compiled.
     """
 
     window_yx: tuple[int, int]
@@ -49,6 +55,8 @@ class Recipe:
     precision: str
     device: str
     threads: int
+    tta: bool = False
+    compile: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return the recipe as plain values for JSON."""
@@ -67,7 +75,13 @@ class Plan:
         """Return the session that the recipe asks for."""
         recipe = self.recipe
         return open_session(
-            self.model, device=recipe.device, precision=recipe.precision, threads=recipe.threads
+            self.model,
+            device=recipe.device,
+            precision=recipe.precision,
+            threads=recipe.threads,
+            layout=recipe.layout,
+            compiled=recipe.compile,
+            tta=recipe.tta,
         )
 
 
@@ -78,15 +92,22 @@ def plan(
     device: str = "auto",
     precision: str = "auto",
     seam_tolerance: float | None = None,
+    tta: bool = False,
+    compile: bool = False,
 ) -> Plan:
-    """Fix windows and recipe for a raster of ``shape_yx`` pixels.
+    """Fix windows and recipe for a raster of ``shape_yx`` pixels; options as in `Options`.
 
     Raises
     ------
     OptionError
-        If the device, precision or tolerance is not possible here.
+        If the device, precision, tolerance or augmentation is not possible here.
     """
     package = model.package
+    if tta and package.decoder is not None and package.decoder.name not in DENSE:
+        raise OptionError(
+            f"model {package.name!r} answers boxes, whose scores cannot be averaged over turns; "
+            "leave tta out"
+        )
     field = package.field if seam_tolerance is None else tolerated(package, seam_tolerance)
     window, halo = choose_window(dataclasses.replace(package, field=field))
     grid = Grid(*(_axis(package, size, window, halo) for size in shape_yx))
@@ -100,10 +121,12 @@ def plan(
         seam_tolerance=seam_tolerance,
         recompute=round(grid.recompute, 3),
         batch=batch,
-        layout="nchw",
+        layout=package.layout,
         precision=resolve_precision(precision, device),
         device=device,
         threads=threads,
+        tta=tta,
+        compile=compile,
     )
     return Plan(model, grid, recipe)
 
@@ -111,9 +134,9 @@ def plan(
 def choose_window(package: ModelPackage) -> tuple[int, int]:
     """Return window and halo in pixels for a model, whatever the raster.
 
-    A finite net takes the smallest window at which the overlap costs less than
-    `settings.RECOMPUTE_GOAL`, or the largest that `settings.MEMORY_BUDGET` holds; any other keeps
-    the window and padding of its package.
+    A finite net takes the smallest window that costs at most `settings.NEAR_BEST` times as much
+    as the cheapest that `settings.MEMORY_BUDGET` holds; any other keeps the window and padding of
+    its package.
     """
     field = package.field
     if not field.finite:
@@ -122,12 +145,18 @@ def choose_window(package: ModelPackage) -> tuple[int, int]:
     least = max(-(-package.window // stride) * stride, 2 * stride)
     if package.fixed_window:
         return least, _capped(package, least)
-    window = max(least, 2 * halo + stride)
-    while (
-        not _worth(window, halo) and field.memory * (window + stride) ** 2 <= settings.MEMORY_BUDGET
-    ):
-        window += stride
-    return window, halo
+    least = max(least, 2 * halo + stride)
+    largest = int((settings.MEMORY_BUDGET / field.memory) ** 0.5) // stride * stride
+    costs = {window: _cost(field, window) for window in range(least, largest + 1, stride)}
+    enough = settings.NEAR_BEST * min(costs.values(), default=0)
+    return next((window for window, cost in costs.items() if cost <= enough), least), halo
+
+
+def _cost(field: Field, window: int) -> float:
+    """Return pixels computed per pixel kept, and more where forwards cannot run side by side."""
+    alone = 2 * field.memory * window**2 > settings.MEMORY_BUDGET
+    overlap = (window / (window - 2 * field.halo)) ** 2
+    return overlap * (settings.ALONE if alone else 1)
 
 
 def tolerated(package: ModelPackage, seam_tolerance: float) -> Field:
@@ -136,11 +165,9 @@ def tolerated(package: ModelPackage, seam_tolerance: float) -> Field:
     Raises
     ------
     OptionError
-        If the tolerance is not positive, or the model has no seam errors to choose by.
+        If the model has no seam errors to choose by.
     """
     field = package.field
-    if not seam_tolerance > 0:
-        raise OptionError(f"seam_tolerance {seam_tolerance} is not possible; give a score above 0")
     if not field.seams:
         raise OptionError(
             f"model {package.name!r} has no measured seam errors (its receptive field is not "
@@ -153,15 +180,11 @@ def tolerated(package: ModelPackage, seam_tolerance: float) -> Field:
 
 def _axis(package: ModelPackage, size: int, window: int, halo: int) -> Axis:
     field = package.field
-    boxes = package.decoder is not None and package.decoder.name == "boxes"
+    boxes = package.decoder is not None and package.decoder.name not in DENSE
     # Boxes: over the rim a detector would see mirror images, so its windows stay inside too.
     clamped = boxes or (field.finite and field.crop == 0)
     fixed = package.fixed_window or boxes or not clamped
     return Axis(size, window, halo, field.stride, clamped=clamped, fixed=fixed)
-
-
-def _worth(window: int, halo: int) -> bool:
-    return (window / (window - 2 * halo)) ** 2 <= settings.RECOMPUTE_GOAL
 
 
 def _capped(package: ModelPackage, window: int) -> int:

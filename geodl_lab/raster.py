@@ -6,10 +6,12 @@ no mask band and no stretch is ever applied.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ import rasterio.errors
 import rioxarray
 import xarray as xr
 from affine import Affine
+from rasterio.windows import Window as FileWindow
 
+from geodl_lab import settings
 from geodl_lab.bands import Bands, common_name, match_bands
 from geodl_lab.errors import BandError, OptionError, RasterError, first_line
 from geodl_lab.grid import Window
@@ -142,6 +146,11 @@ class RasterSource:
         """The stored value that means no data, or None."""
         return self.raster.nodata
 
+    @property
+    def readers(self) -> int:
+        """Threads that may call `read` at one time."""
+        return 1
+
     def read(self, window: Window) -> np.ndarray:
         """Return stored values (band, y, x) of a window inside the raster.
 
@@ -152,15 +161,51 @@ class RasterSource:
         """
         rows, columns = window.slices_yx
         part = self.raster.array[list(self.bands), rows, columns]
-        try:
+        with _explained(window):
             stored = np.asarray(part.values)
-        except (rasterio.errors.RasterioError, OSError) as error:
-            raise RasterError(
-                f"the pixels of rows {window.y}-{window.bottom} and columns {window.x}-"
-                f"{window.right} cannot be read; the file seems truncated or damaged: get it "
-                f"again ({first_line(error)})"
-            ) from error
         check_limits(stored, self.nodata, self.limits)
+        return stored
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """Pixels of chosen bands of a file, which several threads may read at one time.
+
+    Parameters
+    ----------
+    path
+        The file that ``of`` was opened from.
+    of
+        What to read of it.
+    """
+
+    path: str | Path
+    of: RasterSource
+    _handles: threading.local = field(default_factory=threading.local, repr=False, compare=False)
+
+    @property
+    def shape_yx(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.of.shape_yx
+
+    @property
+    def nodata(self) -> float | None:
+        """The stored value that means no data, or None."""
+        return self.of.nodata
+
+    @property
+    def readers(self) -> int:
+        """Threads that may call `read` at one time."""
+        return min(settings.READERS, settings.cores())
+
+    def read(self, window: Window) -> np.ndarray:
+        """Return stored values (band, y, x) of a window inside the raster, as `RasterSource`."""
+        place = FileWindow(window.x, window.y, window.width, window.height)
+        with _explained(window):
+            if not hasattr(self._handles, "file"):  # GDAL's handles are for one thread each
+                self._handles.file = rasterio.open(self.path)
+            stored = self._handles.file.read([band + 1 for band in self.of.bands], window=place)
+        check_limits(stored, self.nodata, self.of.limits)
         return stored
 
 
@@ -367,6 +412,19 @@ def check_limits(
             f"the raster holds the value {stored[off][0]:g}, but the model wants pixels from "
             f"{limits[0]:g} to {limits[1]:g}; rescale them first"
         )
+
+
+@contextlib.contextmanager
+def _explained(window: Window) -> Iterator[None]:
+    """Word what the libraries raise when pixels cannot be read."""
+    try:
+        yield
+    except (rasterio.errors.RasterioError, OSError) as error:
+        raise RasterError(
+            f"the pixels of rows {window.y}-{window.bottom} and columns {window.x}-"
+            f"{window.right} cannot be read; the file seems truncated or damaged: get it "
+            f"again ({first_line(error)})"
+        ) from error
 
 
 def say_if_unreferenced(raster: Raster) -> None:

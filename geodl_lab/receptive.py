@@ -21,9 +21,9 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from geodl_lab.devices import on_one_thread
 from geodl_lab.errors import ModelError, first_line
 from geodl_lab.package import Field
-from geodl_lab.runtime import on_one_thread
 
 BLOCK = 64
 """Pixels marked; every common stride divides it."""

@@ -1,37 +1,30 @@
-"""Models that run: weights on a device, and forwards of one fixed shape.
-
-CPU forwards run in our own pool of threads, each with a fixed number of intra-op threads. torch's
-kernels give other bits for another number of threads, and that number is a setting of the calling
-thread, so neither the caller's `torch.set_num_threads` nor a scheduler's threads may reach them.
-"""
+"""Models that run: weights on a device, and forwards of one fixed shape."""
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import functools
 import hashlib
 import io
-import os
+import pickle
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import torch
 
-from geodl_lab import settings
-from geodl_lab.errors import ModelError, OptionError
+from geodl_lab import devices
+from geodl_lab.errors import ModelError
 from geodl_lab.package import InputSpec, ModelPackage
 
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-POOLS: dict[tuple[str, int, int], ThreadPoolExecutor] = {}
-POOLS_LOCK = threading.Lock()
-os.register_at_fork(
-    before=POOLS_LOCK.acquire, after_in_parent=POOLS_LOCK.release, after_in_child=POOLS_LOCK.release
-)
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+LAYOUTS = {"channels_last": torch.channels_last, "nchw": torch.contiguous_format}
 
 
 @dataclass(frozen=True)
@@ -65,12 +58,8 @@ class Model:
         return repr(self.package), self.token
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle; a TorchScript network, which does not pickle, travels as its archive."""
-        if not isinstance(self.network, torch.jit.ScriptModule):
-            return Model, (self.package, self.network, self.token)
-        archive = io.BytesIO()
-        torch.jit.save(self.network, archive)
-        return _from_archive, (self.package, archive.getvalue(), self.token)
+        """Pickle; a process that receives it keeps one network, however often it comes."""
+        return _received, (self.package, _packed(self.network), self.token)
 
     def _repr_html_(self) -> str:
         """Show name, task, bands and coloured classes; text of the package is escaped."""
@@ -103,16 +92,27 @@ class Session:
         ``fp32``, ``bf16`` or ``fp16``.
     threads
         Intra-op threads of a CPU forward.
+    layout
+        ``channels_last`` or ``nchw``: how the input lies in memory.
+    tta
+        True answers the mean over the eight turns and mirrors of the input.
     """
 
     network: Any
     device: str
     precision: str
     threads: int
+    layout: str = "channels_last"
+    tta: bool = False
+
+    @property
+    def workers(self) -> int:
+        """Forwards that run at one time."""
+        return devices.workers(self.device, self.threads)
 
     def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Queue ``work`` on the threads of this session's device."""
-        return _pool(self.device, self.threads, os.getpid()).submit(work, *arguments)
+        return devices.pool(self.device, self.threads).submit(work, *arguments)
 
     def forward(self, batch: np.ndarray, inputs: InputSpec) -> Any:
         """Scale stored values and run the network; call it only through `submit`.
@@ -129,78 +129,74 @@ class Session:
         torch.Tensor or list of dict
             What the network answers, on the device; floats as float32.
         """
-        with torch.inference_mode():
-            x = _scaled(_to_tensor(batch).to(self.device), inputs)
-            dtype = AUTOCAST.get(self.precision)
-            kind = torch.device(self.device).type
-            with torch.autocast(kind, dtype=dtype, enabled=dtype is not None):
-                answer = self.network(x)
+        with torch.inference_mode(), self._numbers():
+            stored = _to_tensor(batch)
+            if self.device != "cpu":
+                stored = stored.pin_memory().to(self.device, non_blocking=True)
+            # Laid out before it is scaled: stored values are smaller than floats.
+            x = _scaled(stored.contiguous(memory_format=LAYOUTS[self.layout]), inputs)
+            answer = self._mean_of_turns(x) if self.tta else self.network(x)
             return answer.float() if isinstance(answer, torch.Tensor) else answer
 
+    def turns(self) -> devices.Turns:
+        """Return the turns that forwards on this device take."""
+        return devices.turns(self.device)
 
-def on_one_thread(work: Callable[..., Any], *arguments: Any) -> Any:
-    """Call ``work`` with one intra-op thread and wait: quickest for many small forwards."""
-    return _pool("cpu", 1, os.getpid()).submit(work, *arguments).result()
+    @contextlib.contextmanager
+    def _numbers(self) -> Iterator[None]:
+        """Fix number types: autocast below fp32, and no TF32 in what is called fp32."""
+        dtype, kind = AUTOCAST.get(self.precision), torch.device(self.device).type
+        # The three settings of cuDNN are the process's, and always the same.
+        exact = torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False)
+        with (
+            exact if kind == "cuda" else contextlib.nullcontext(),
+            torch.autocast(kind, dtype=dtype, enabled=dtype is not None),
+        ):
+            yield
+
+    def _mean_of_turns(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the mean of the scores over the dihedral group of the square, turned back."""
+        total: Any = 0
+        for mirrored in (False, True):
+            for quarter in range(4):
+                turned = torch.rot90(x.flip(3) if mirrored else x, quarter, (2, 3))
+                turned = turned.contiguous(memory_format=LAYOUTS[self.layout])
+                answer = torch.rot90(self.network(turned), -quarter, (2, 3)).float()
+                total = total + (answer.flip(3) if mirrored else answer)
+        return total / 8
 
 
-def open_session(model: Model, *, device: str, precision: str, threads: int) -> Session:
+def open_session(
+    model: Model,
+    *,
+    device: str,
+    precision: str,
+    threads: int,
+    layout: str = "channels_last",
+    compiled: bool = False,
+    tta: bool = False,
+) -> Session:
     """Put ``model`` on ``device``; cached, so that weights travel once a device.
 
     Raises
     ------
     OptionError
         If the device or precision is not possible here.
+    ModelError
+        If a live module has changed since it was wrapped.
     """
-    device = resolve_device(device)
+    device = devices.resolve_device(device)
     _check_unchanged(model)
     network = model.network if device == "cpu" else _on_device(model.network, device)
-    return Session(network, device, resolve_precision(precision, device), threads)
+    if compiled:
+        network = _compiled(network)
+    precision = devices.resolve_precision(precision, device)
+    return Session(network, device, precision, threads, layout, tta)
 
 
 def fingerprint(network: Any) -> tuple[tuple[int, int], ...]:
     """Return where the tensors of a network lie and how often each was written in place."""
     return tuple((t.data_ptr(), t._version) for t in network.state_dict().values())
-
-
-def resolve_device(device: str) -> str:
-    """Turn ``auto`` into the best device here and refuse one that is not there.
-
-    Raises
-    ------
-    OptionError
-        If ``device`` is no device name or the machine has none such.
-    """
-    device = str(device)
-    if device == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
-    if device == "cpu":
-        return device
-    index = device.removeprefix("cuda").removeprefix(":") or "0"
-    if not device.startswith("cuda") or not index.isdigit():
-        raise OptionError(f"device {device!r} is not known; possible are auto, cpu, cuda, cuda:N")
-    if int(index) >= torch.cuda.device_count():
-        raise OptionError(
-            f"device {device!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices; "
-            "use device='cpu', or install a CUDA build of torch"
-        )
-    return f"cuda:{index}"
-
-
-def resolve_precision(precision: str, device: str) -> str:
-    """Turn ``auto`` into fp32 on CPU and bf16 on CUDA.
-
-    Raises
-    ------
-    OptionError
-        If ``precision`` is not known or not possible on ``device``.
-    """
-    if precision not in PRECISIONS:
-        raise OptionError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
-    if precision == "auto":
-        return "fp32" if device == "cpu" else "bf16"
-    if precision == "fp16" and device == "cpu":
-        raise OptionError("precision 'fp16' needs a CUDA device; on CPU use 'fp32' or 'bf16'")
-    return precision
 
 
 def hash_network(network: Any) -> str:
@@ -240,9 +236,14 @@ def _scaled(x: torch.Tensor, inputs: InputSpec) -> torch.Tensor:
 @functools.lru_cache(maxsize=8)
 def _on_device(network: Any, device: str) -> Any:
     # A copy: moving the caller's own module would change it under their feet.
-    import copy  # noqa: PLC0415
+    moved = copy.deepcopy(network).to(device)
+    torch.cuda.synchronize(device)  # forwards run on streams of their own
+    return moved
 
-    return copy.deepcopy(network).to(device)
+
+@functools.lru_cache(maxsize=8)
+def _compiled(network: Any) -> Any:
+    return torch.compile(network, dynamic=False)
 
 
 def _check_unchanged(model: Model) -> None:
@@ -256,47 +257,29 @@ def _check_unchanged(model: Model) -> None:
         )
 
 
-def _from_archive(package: ModelPackage, archive: bytes, token: str) -> Model:
-    return Model(package, _load_archive(archive), token)
+_NETWORKS: dict[tuple[str, str], Any] = {}
+_NETWORKS_LOCK = threading.Lock()
 
 
-@functools.lru_cache(maxsize=8)
-def _load_archive(archive: bytes) -> Any:
-    return torch.jit.load(io.BytesIO(archive), map_location="cpu").eval()
+def _packed(network: Any) -> bytes:
+    """Return the network as bytes: TorchScript as its archive, any other as a pickle."""
+    if not isinstance(network, torch.jit.ScriptModule):
+        return cloudpickle.dumps(network)  # also takes classes written in a notebook
+    buffer = io.BytesIO()
+    torch.jit.save(network, buffer)
+    return buffer.getvalue()
 
 
-def _pool(device: str, threads: int, process: int) -> ThreadPoolExecutor:
-    """Return the threads that run forwards; one for a GPU, cores / threads of them for the CPU.
-
-    The process id is a key because a forked child has no threads of its parent's pool.
-    """
-    with POOLS_LOCK:
-        key = (device, threads, process)
-        if key not in POOLS:
-            POOLS[key] = _start_pool(device, threads)
-        return POOLS[key]
+def _received(package: ModelPackage, packed: bytes, token: str) -> Model:
+    """Return a model that came from another process, with this process's one copy of its net."""
+    key = package.sha256 + token, hashlib.sha256(packed).hexdigest()
+    with _NETWORKS_LOCK:
+        if key not in _NETWORKS:
+            _NETWORKS[key] = _unpacked(packed)
+        return Model(package, _NETWORKS[key], token)
 
 
-def _start_pool(device: str, threads: int) -> ThreadPoolExecutor:
-    workers = max(1, settings.cores() // threads) if device == "cpu" else 1
-    default = torch.get_num_threads()
-    pool = ThreadPoolExecutor(
-        workers,
-        thread_name_prefix=f"geodl-{device}",
-        initializer=_begin_thread,
-        initargs=(threads,),
-    )
-    barrier = threading.Barrier(workers)
-    for started in [pool.submit(barrier.wait) for _ in range(workers)]:
-        started.result()
-    # set_num_threads also sets what threads born later begin with: give that back to the caller.
-    restore = threading.Thread(target=torch.set_num_threads, args=(default,))
-    restore.start()
-    restore.join()
-    return pool
-
-
-def _begin_thread(threads: int) -> None:
-    # The first question sets a thread to the process's default: ask before, not after, we set it.
-    torch.get_num_threads()
-    torch.set_num_threads(threads)
+def _unpacked(packed: bytes) -> Any:
+    if packed[:2] == b"PK":  # a TorchScript archive is a zip file
+        return torch.jit.load(io.BytesIO(packed), map_location="cpu").eval()
+    return pickle.loads(packed)

@@ -13,6 +13,7 @@ import pyogrio.errors
 import rasterio.errors
 from rasterio._err import CPLE_BaseError
 
+from geodl_lab.checkpoints import is_resumable, sync
 from geodl_lab.errors import GeodlError, OutputError
 
 SIDECARS = ("", ".aux.xml", ".ovr", ".msk")
@@ -28,7 +29,7 @@ WRITE_ERRORS = (
 
 
 @contextlib.contextmanager
-def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
+def staged(target: Path, *, overwrite: bool, resume: bool = False) -> Iterator[Path]:
     """Give a path to write to; put what is there in the place of ``target`` at the end.
 
     Parameters
@@ -37,6 +38,8 @@ def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
         Where the output shall be.
     overwrite
         False refuses an existing ``target``.
+    resume
+        True keeps what an earlier run left in the hidden folder; else it is cleared.
 
     Yields
     ------
@@ -47,10 +50,10 @@ def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
     ------
     OutputError
         If the output exists, its folder is not writable, another run writes to it, or the disk
-        is full. Whatever fails, ``target`` is as it was before.
+        is full. Whatever fails, ``target`` is as it was before; finished blocks are kept.
     """
     check_target(target, overwrite=overwrite)
-    folder = target.parent / f".{target.name}.part"
+    folder = workplace(target)
     lock = filelock.FileLock(target.parent / f".{target.name}.lock")
     with _explained(target):
         Path(lock.lock_file).touch()  # says why if it cannot; the lock would only wait
@@ -60,16 +63,25 @@ def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
             raise OutputError(
                 f"another run is writing to {str(target)!r}; wait for it or choose another output"
             ) from None
+        finished = False
         try:
-            shutil.rmtree(folder, ignore_errors=True)  # left by a run that was killed
-            folder.mkdir()
+            if not resume:
+                shutil.rmtree(folder, ignore_errors=True)  # left by a run that was killed
+            folder.mkdir(exist_ok=True)
             yield folder / target.name
             check_target(target, overwrite=overwrite)
             _publish(folder, target)
+            finished = True
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            if finished or not is_resumable(folder):
+                shutil.rmtree(folder, ignore_errors=True)
             Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
+
+
+def workplace(target: Path) -> Path:
+    """Return the hidden folder beside ``target`` in which it is made."""
+    return target.parent / f".{target.name}.part"
 
 
 def check_distinct(source: str | Path, target: Path) -> None:
@@ -115,15 +127,10 @@ def _publish(folder: Path, target: Path) -> None:
         written = folder / (target.name + ending)
         place = target.with_name(target.name + ending)
         if written.exists():
-            _sync(written)
+            sync(written)
             written.replace(place)
         elif ending:
             place.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from geodl_lab.detections import TOUCH
+from geodl_lab.devices import on_one_thread
 from geodl_lab.errors import ModelError, first_line
 from geodl_lab.package import (
     DECODERS,
@@ -22,7 +23,7 @@ from geodl_lab.package import (
     make_classes,
 )
 from geodl_lab.receptive import measure_field
-from geodl_lab.runtime import Model, fingerprint, hash_network, on_one_thread
+from geodl_lab.runtime import Model, fingerprint, hash_network
 
 
 def from_torch(  # noqa: PLR0913  the public contract: each is one fact about the module

@@ -1,0 +1,104 @@
+"""The options of a run: one name and one default for each, wherever it is given."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from geodl_lab.bands import Bands
+from geodl_lab.errors import OptionError
+
+Progress = Callable[[int, int, str, float], None]
+"""Called with windows done, windows in all, the stage's name and seconds left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run may be told, beside raster and model.
+
+    Parameters
+    ----------
+    area
+        (left, bottom, right, top) in CRS units to compute only those pixels, or the objects whose
+        middle lies there. The answer is the same bits as that part of the whole raster's.
+    bands
+        Which raster band is which, as in ``{"nir": 4}`` (from 1); needed only if names do not say.
+    cell_size
+        Cell size in CRS units to resample to before the model runs, or ``"model"`` for the one
+        that the model was trained at. None takes the raster's pixels as they are.
+    snap
+        With ``cell_size``: True gives pixels back on the raster's own grid (nearest); False on
+        the grid that the model saw.
+    device
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    precision
+        ``auto`` (fp32 on CPU, bf16 on CUDA), ``fp32``, ``bf16`` or ``fp16``.
+    seam_tolerance
+        Largest error of a score at seams for which a smaller halo, and so less work, is taken.
+        None is exact wherever the model's receptive field is finite.
+    seam_error
+        True measures how far the scores of neighbouring windows differ at their seams and adds
+        it to the result's attributes.
+    tta
+        True averages the scores over the eight turns and mirrors of each window (test-time
+        augmentation); eight times the work.
+    compile
+        True runs ``torch.compile`` on the network first.
+    progress
+        Called with windows done, windows in all, stage, seconds left (not for dask input).
+    cancelled
+        Asked before each forward; True ends the run with a `CancelledError`.
+    """
+
+    area: Any = None
+    bands: Bands | None = None
+    cell_size: float | str | None = None
+    snap: bool = False
+    device: str = "auto"
+    precision: str = "auto"
+    seam_tolerance: float | None = None
+    seam_error: bool = False
+    tta: bool = False
+    compile: bool = False
+    progress: Progress | None = None
+    cancelled: Callable[[], bool] | None = None
+
+    def __post_init__(self) -> None:
+        if self.seam_tolerance is not None and not self.seam_tolerance > 0:
+            raise OptionError(
+                f"seam_tolerance {self.seam_tolerance} is not possible; give a score above 0"
+            )
+        if self.cell_size is not None and self.cell_size != "model":
+            _check_cell_size(self.cell_size)
+        if self.snap and self.cell_size is None:
+            raise OptionError("snap=True needs a cell_size; without one the grid stays as it is")
+
+
+def make_options(given: Mapping[str, Any]) -> Options:
+    """Return options by name.
+
+    Raises
+    ------
+    OptionError
+        If a name is none of ours, or a value is not possible; the message says what is.
+    """
+    possible = [field.name for field in dataclasses.fields(Options)]
+    unknown = sorted(set(given) - set(possible))
+    if unknown:
+        raise OptionError(
+            f"there is no option {', '.join(map(repr, unknown))}; possible are "
+            f"{', '.join(possible)}"
+        )
+    return Options(**given)
+
+
+def _check_cell_size(cell_size: Any) -> None:
+    number = isinstance(cell_size, int | float) and not isinstance(cell_size, bool)
+    if not number or not (math.isfinite(cell_size) and cell_size > 0):
+        raise OptionError(
+            f"cell_size {cell_size!r} is not possible; give a positive number of CRS units, or "
+            "'model' for the model's own"
+        )
