@@ -35,6 +35,18 @@ class DeepLearningAccessor:
 
         return probabilities(self._data, model, **options)
 
+    def entropy(self, model: Any, **options: Any) -> xr.DataArray:
+        """Say how unsure the model is of every pixel, in nat; see `geodl_lab.entropy`."""
+        from geodl_lab.pixels import entropy  # noqa: PLC0415
+
+        return entropy(self._data, model, **options)
+
+    def regress(self, model: Any, **options: Any) -> xr.DataArray:
+        """Give every pixel continuous values; see `geodl_lab.regress`."""
+        from geodl_lab.pixels import regress  # noqa: PLC0415
+
+        return regress(self._data, model, **options)
+
     def detect(self, model: Any, **options: Any) -> geopandas.GeoDataFrame:
         """Find objects, one row each, in the raster's CRS; see `geodl_lab.detect`."""
         from geodl_lab.objects import detect  # noqa: PLC0415

@@ -52,6 +52,17 @@ Threshold = Annotated[float | None, typer.Option(help="Least score or probabilit
 SeamTolerance = Annotated[
     float | None, typer.Option(help="Largest error of a score at seams; exact by default.")
 ]
+CellSize = Annotated[
+    float | None,
+    typer.Option(metavar="S", help="Resample to this cell size, in CRS units, before the model."),
+]
+Snap = Annotated[
+    bool, typer.Option("--snap", help="With --cell-size: answer on the input's own pixels.")
+]
+Tta = Annotated[
+    bool, typer.Option("--tta", help="Average over eight turns and mirrors: 8 times the work.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")]
 Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
@@ -73,19 +84,23 @@ def classify(
     device: Device = "auto",
     extent: Extent = None,
     bands: Bands = None,
+    cell_size: CellSize = None,
+    snap: Snap = False,
     threshold: Threshold = None,
     precision: Precision = "auto",
     seam_tolerance: SeamTolerance = None,
+    tta: Tta = False,
     overwrite: Overwrite = False,
+    resume: Resume = False,
 ) -> None:
     """Classify every pixel of a raster into a COG with palette and class names."""
     from geodl_lab.files import classify_file  # noqa: PLC0415  torch only when it is needed
 
     begun = time.monotonic()
     classify_file(
-        input, output, model, overwrite=overwrite, area=extent, bands=_bands(bands),
-        threshold=threshold, device=device, precision=precision, seam_tolerance=seam_tolerance,
-        progress=_bar("classify"),
+        input, output, model, overwrite=overwrite, resume=resume, area=extent, bands=_bands(bands),
+        cell_size=cell_size, snap=snap, threshold=threshold, device=device, precision=precision,
+        seam_tolerance=seam_tolerance, tta=tta, progress=_bar("classify"),
     )  # fmt: skip
     typer.echo(f"{output} written in {time.monotonic() - begun:.1f} s")
 
@@ -100,19 +115,22 @@ def detect(
     device: Device = "auto",
     extent: Extent = None,
     bands: Bands = None,
+    cell_size: CellSize = None,
     threshold: Threshold = None,
     precision: Precision = "auto",
     seam_tolerance: SeamTolerance = None,
+    tta: Tta = False,
     overwrite: Overwrite = False,
+    resume: Resume = False,
 ) -> None:
     """Find the objects of a raster and write them as a vector file."""
     from geodl_lab.files import detect_file  # noqa: PLC0415
 
     begun = time.monotonic()
     found = detect_file(
-        input, output, model, overwrite=overwrite, area=extent, bands=_bands(bands),
-        threshold=threshold, device=device, precision=precision, seam_tolerance=seam_tolerance,
-        progress=_bar("detect"),
+        input, output, model, overwrite=overwrite, resume=resume, area=extent, bands=_bands(bands),
+        cell_size=cell_size, threshold=threshold, device=device, precision=precision,
+        seam_tolerance=seam_tolerance, tta=tta, progress=_bar("detect"),
     )  # fmt: skip
     typer.echo(f"{output}: {len(found)} objects in {time.monotonic() - begun:.1f} s")
 
@@ -197,11 +215,12 @@ def _run(arguments: list[str], *, debug: bool) -> tuple[str, int]:
         if debug:
             traceback.print_exc()
         if isinstance(error, GeodlError):
-            return str(error), 2
+            return "; ".join([str(error), *getattr(error, "__notes__", [])]), 2
         if isinstance(error, USAGE_ERROR):
             return f"{error.format_message()} (geodl --help says what is possible)", 2  # type: ignore[attr-defined]
         return f"internal error: {type(error).__name__}: {error}; run again with --debug", 1
-    return "stopped; nothing was written" if status == STOPPED else "", status
+    stopped = "stopped; no output was written; the same command with --resume goes on"
+    return stopped if status == STOPPED else "", status
 
 
 @contextlib.contextmanager

@@ -24,6 +24,10 @@ class OptionError(GeodlError, ValueError):
     """An option has a value that is not possible."""
 
 
+class UnknownOptionError(OptionError, TypeError):
+    """There is no option of that name."""
+
+
 class OutputError(GeodlError, OSError):
     """A result cannot be written where it was asked for."""
 

@@ -8,6 +8,7 @@ what all tasks share is one key of the graph.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +20,10 @@ from dask.delayed import Delayed, delayed
 
 from geodl_lab import settings
 from geodl_lab.devices import one_run
+from geodl_lab.errors import CancelledError
 from geodl_lab.grid import Window, hull
 from geodl_lab.inference import DenseWork, Source, Work, chunk_lattice, run_chunk
+from geodl_lab.options import Progress
 from geodl_lab.planning import Plan
 from geodl_lab.raster import RasterSource, check_limits
 
@@ -75,9 +78,15 @@ def compute_chunks(
     source: Source,
     work: Work,
     rows: list[list[Window]],
+    *,
     summarise: Summarise | None = None,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[tuple[Window, Any]]:
     """Compute chunks of a dask-backed raster, a row at a time, each row in parallel.
+
+    Parameters are those of `geodl_lab.inference.run_chunks`; ``cancelled`` is asked, and
+    ``progress`` told, after each row.
 
     Yields
     ------
@@ -85,8 +94,15 @@ def compute_chunks(
         In order; what ``summarise`` makes of the block, in the task, where it is given.
     """
     task = _task(planned, source, work, summarise)
+    done, begun = 0, time.monotonic()
+    total = sum(planned.grid.windows(chunk) for row in rows for chunk in row)
     for row in rows:
+        if cancelled is not None and cancelled():
+            raise CancelledError("the run was cancelled")
         yield from zip(row, dask.base.compute(*map(task, row)), strict=True)
+        done += sum(map(planned.grid.windows, row))
+        if progress is not None:
+            progress(done, total, "windows", (time.monotonic() - begun) / done * (total - done))
 
 
 def _task(

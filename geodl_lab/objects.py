@@ -138,7 +138,7 @@ def _blocks(run: Run, fed: Window, work: Work) -> Iterator[tuple[Window, Any]]:
     """Yield the chunks of ``fed``, row by row, and what the engine made of them."""
     rows = chunk_lattice(run.planned.grid, fed)
     if run.lazy:
-        return compute_chunks(run.planned, run.source, work, rows)
+        return compute_chunks(run.planned, run.source, work, rows, **run.limits())
     chunks = [chunk for row in rows for chunk in row]
     return run_chunks(run.planned, run.source, chunks, work, **run.limits())
 

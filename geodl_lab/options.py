@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from geodl_lab.bands import Bands
-from geodl_lab.errors import OptionError
+from geodl_lab.errors import OptionError, UnknownOptionError
 
 Progress = Callable[[int, int, str, float], None]
 """Called with windows done, windows in all, the stage's name and seconds left."""
@@ -83,12 +83,12 @@ def make_options(given: Mapping[str, Any]) -> Options:
     Raises
     ------
     OptionError
-        If a name is none of ours, or a value is not possible; the message says what is.
+        If a name is none of ours (also a `TypeError`), or a value is not possible.
     """
     possible = [field.name for field in dataclasses.fields(Options)]
     unknown = sorted(set(given) - set(possible))
     if unknown:
-        raise OptionError(
+        raise UnknownOptionError(
             f"there is no option {', '.join(map(repr, unknown))}; possible are "
             f"{', '.join(possible)}"
         )

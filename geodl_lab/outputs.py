@@ -410,6 +410,8 @@ def _write_block(path: Path, block: np.ndarray) -> None:
     ):  # fmt: skip
         file.write(block)
         file.update_tags(**{CRC: _crc(block)})
+    if not _is_whole(path):  # libtiff does not always say that a disk is full
+        raise OSError("what was read back differs from what was written")
 
 
 def _is_whole(path: Path) -> bool:

@@ -19,6 +19,8 @@ from geodl_lab.errors import GeodlError, OutputError
 SIDECARS = ("", ".aux.xml", ".ovr", ".msk")
 """Endings of the files that GDAL reads as one raster, the main one first."""
 
+KEPT = "the finished blocks are kept; resume=True (--resume) goes on from them"
+
 WRITE_ERRORS = (
     OSError,
     CPLE_BaseError,  # what rasterio lets through where a file is closed or copied
@@ -63,7 +65,6 @@ def staged(target: Path, *, overwrite: bool, resume: bool = False) -> Iterator[P
             raise OutputError(
                 f"another run is writing to {str(target)!r}; wait for it or choose another output"
             ) from None
-        finished = False
         try:
             if not resume:
                 shutil.rmtree(folder, ignore_errors=True)  # left by a run that was killed
@@ -71,10 +72,15 @@ def staged(target: Path, *, overwrite: bool, resume: bool = False) -> Iterator[P
             yield folder / target.name
             check_target(target, overwrite=overwrite)
             _publish(folder, target)
-            finished = True
-        finally:
-            if finished or not is_resumable(folder):
+        except BaseException as error:
+            if is_resumable(folder):
+                error.add_note(KEPT)
+            else:
                 shutil.rmtree(folder, ignore_errors=True)
+            raise
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
             Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
 
@@ -143,7 +149,10 @@ def _explained(target: Path) -> Iterator[None]:
     except WRITE_ERRORS as error:
         text = str(getattr(error, "strerror", None) or error.__cause__ or error).strip()
         free = shutil.disk_usage(target.parent).free / 1e6
-        raise OutputError(
+        explained = OutputError(
             f"{str(target)!r} could not be written ({text.splitlines()[0]}; {free:.1f} MB are free "
             "there): make room or choose another folder"
-        ) from error
+        )
+        for note in getattr(error, "__notes__", ()):
+            explained.add_note(note)
+        raise explained from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hypothesis
 import pytest
 
-from geodl_lab import from_torch
+from geodl_lab import from_torch, settings
 from geodl_lab.testing import RandomNet
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=25)
@@ -16,6 +16,12 @@ NETS = {
     "groupnorm": {"stride": 4, "norm": "group"},
     "stride32": {"stride": 32, "norm": "batch"},
 }
+
+
+@pytest.fixture(autouse=True)
+def small_windows(monkeypatch):
+    """Keep windows small, so that small rasters have seams."""
+    monkeypatch.setattr(settings, "MEMORY_BUDGET", 2**23)
 
 
 @pytest.fixture(scope="session", params=NETS)

@@ -48,7 +48,7 @@ def test_methods_answer_as_the_functions_do(finite_model, tmp_path):
 def test_options_and_errors_pass_through(finite_model):
     with pytest.raises(OptionError, match="threshold 7"):
         RASTER.dl.classify(finite_model, threshold=7)
-    with pytest.raises(TypeError, match="colour"):
+    with pytest.raises(TypeError, match="no option 'colour'; possible are area"):
         RASTER.dl.classify(finite_model, colour=7)
 
 

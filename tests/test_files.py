@@ -1,15 +1,32 @@
 """File to file gives the pixels of the lazy way; bad input is named and leaves nothing."""
 
 import dataclasses
+import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import rasterio
+import scipy.stats
 import torch
 
-from geodl_lab import classify_file, detect_file, from_torch, open_raster, outputs, save
+from geodl_lab import (
+    classify_file,
+    detect_file,
+    entropy_file,
+    from_torch,
+    open_raster,
+    outputs,
+    probabilities_file,
+    regress_file,
+    save,
+    settings,
+)
 from geodl_lab.errors import (
     BandError,
+    CancelledError,
     GeodlError,
     ModelError,
     OptionError,
@@ -18,7 +35,8 @@ from geodl_lab.errors import (
     RunError,
 )
 from geodl_lab.planning import plan
-from geodl_lab.testing import RegionDetector, make_raster, paint, pixel_boxes, wrap
+from geodl_lab.raster import FileSource, RasterSource
+from geodl_lab.testing import RandomNet, RegionDetector, make_raster, paint, pixel_boxes, wrap
 
 
 def names(folder):
@@ -59,9 +77,9 @@ def test_a_file_equals_the_lazy_and_the_eager_way(scene, out, random_model):
         assert np.array_equal(other.read(1), eager.values)
         assert one.transform == other.transform and one.crs == other.crs
         assert one.tags().items() >= {"geodl_model_sha256": random_model.package.sha256}.items()
-        assert {k: v for k, v in other.tags().items() if k.startswith(("geodl", "flag"))} == {
-            k: v for k, v in one.tags().items() if k.startswith(("geodl", "flag"))
-        }
+        about = {k: v for k, v in one.tags().items() if k.startswith(("geodl", "flag"))}
+        assert about.pop("geodl_run")  # tells a resumed run that the file is complete
+        assert about.items() <= other.tags().items()
         assert one.colormap(1) == other.colormap(1)
 
 
@@ -78,17 +96,17 @@ def test_the_whole_raster_is_never_in_memory(tmp_path, out, finite_model, monkey
     path = put(make_raster((3, 900, 700)), tmp_path / "scene.tif")
     largest = max(plan(finite_model, (900, 700)).recipe.window_yx)
     sizes = []
-    read = type(open_raster(path)).values.fget
+    read = FileSource.read
 
-    def watched(array):
-        sizes.append(array.shape)
-        return read(array)
+    def watched(source, window):
+        sizes.append(window.shape_yx)
+        return read(source, window)
 
-    monkeypatch.setattr("xarray.DataArray.values", property(watched))
+    monkeypatch.setattr(FileSource, "read", watched)
+    monkeypatch.setattr(RasterSource, "read", None)
     classify_file(path, out / "a.tif", finite_model)
-    shapes = [shape for shape in sizes if len(shape) == 3]
-    assert len(shapes) > 10
-    assert max(max(shape[1:]) for shape in shapes) <= largest < 300
+    assert len(sizes) > 10
+    assert max(map(max, sizes)) <= largest < 300
 
 
 def test_detections_are_written_and_returned(tmp_path, out, detector):
@@ -248,15 +266,124 @@ def test_tasks_are_not_mixed_up(scene, out, finite_model, detector):
 @pytest.mark.parametrize("area", [None, (400_010.3, 3_699_910, 400_100, 3_699_990)])
 def test_every_pixel_is_written_exactly_once(area, scene, finite_model, tmp_path, monkeypatch):
     written = []
-    write = outputs.BlockWriter.write
+    write = outputs.PixelBlocks.write
 
     def count(writer, window, block):
-        written.append((window, writer.file.shape))
+        written.append((window, writer.raster.shape_yx))
         write(writer, window, block)
 
-    monkeypatch.setattr(outputs.BlockWriter, "write", count)
+    monkeypatch.setattr(settings, "CHUNK", 60)
+    monkeypatch.setattr(outputs.PixelBlocks, "write", count)
     classify_file(scene, tmp_path / "out.tif", finite_model, area=area)
     times = np.zeros(written[0][1], dtype=int)
     for window, _ in written:
         times[window.slices_yx] += 1
-    assert (times == 1).all()
+    assert (times == 1).all() and len(written) > 1
+
+
+KILLED = """
+import os, signal, sys
+from geodl_lab import classify_file, from_torch, settings
+from geodl_lab.testing import RandomNet
+settings.CHUNK, settings.MEMORY_BUDGET = 60, 2**23
+model = from_torch(RandomNet(), bands=3, classes=list("abcd"), window=64)
+
+def die(done, total, *_):
+    if done > total // 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+classify_file(sys.argv[1], sys.argv[2], model, progress=die)
+"""
+
+
+@pytest.fixture
+def killed(tmp_path, out, monkeypatch):
+    """Input and output of a run that was killed in its middle."""
+    monkeypatch.setattr(settings, "CHUNK", 60)
+    source, target = put(make_raster((3, 900, 700)), tmp_path / "scene.tif"), out / "a.tif"
+    dead = subprocess.run([sys.executable, "-c", KILLED, source, target], check=False)
+    assert dead.returncode == -signal.SIGKILL
+    assert names(out) == [".a.tif.lock", ".a.tif.part"]
+    return source, target
+
+
+def test_a_killed_run_goes_on_with_the_same_bits(killed, out):
+    source, target = killed
+    net = RandomNet()
+    model = from_torch(net, bands=3, classes=list("abcd"), window=64)
+    (out / ".a.tif.part" / "blocks" / "rough-0-0-9-9.tif").write_bytes(b"half")
+    done = [file for file in (out / ".a.tif.part" / "blocks").glob("[0-9]*.tif")]
+    assert len(done) > 2
+    done[0].write_bytes(done[0].read_bytes()[:100])  # damaged: made again
+    net.calls, reports = 0, []
+    classify_file(source, target, model, resume=True, progress=lambda *r: reports.append(r[:2]))
+    resumed = target.read_bytes()
+    assert names(out) == ["a.tif", "a.tif.aux.xml"]
+    total = reports[-1][1]
+    assert 0 < net.calls < total and reports[-1] == (total, total)
+    assert reports[0][0] == total - net.calls + 1
+    net.calls = 0
+    classify_file(source, target, model)
+    assert net.calls == total and target.read_bytes() == resumed
+    net.calls = 0
+    classify_file(source, target, model, resume=True, overwrite=False)
+    assert net.calls == 0 and target.read_bytes() == resumed
+
+
+def test_another_input_model_or_recipe_is_not_resumed(killed, finite_model):
+    source, target = killed
+    with pytest.raises(OutputError, match=r"output was .*ClassHead.* and is .*threshold"):
+        classify_file(source, target, finite_model, threshold=0.3, resume=True)
+    other = from_torch(RandomNet(seed=5), bands=3, classes=list("abcd"), window=64)
+    with pytest.raises(OutputError, match="model sha256 was"):
+        classify_file(source, target, other, resume=True)
+    with pytest.raises(OutputError, match=r"recipe precision was .*fp32.* and is .*bf16"):
+        classify_file(source, target, finite_model, precision="bf16", resume=True)
+    os.utime(source, ns=(1, 1))
+    with pytest.raises(OutputError, match="input modified was"):
+        classify_file(source, target, finite_model, resume=True)
+    assert not target.exists()
+    classify_file(source, target, finite_model)  # begins again
+    with pytest.raises(OutputError, match="was made from another input, model or recipe"):
+        classify_file(source, target, other, resume=True, overwrite=False)
+
+
+def test_an_input_replaced_in_the_middle_fails_the_run(tmp_path, out, finite_model):
+    path = put(make_raster((3, 300, 300)), tmp_path / "scene.tif")
+    with pytest.raises(RasterError, match="was changed while it was read"):
+        classify_file(path, out / "a.tif", finite_model, progress=lambda *_: os.utime(path, (1, 1)))
+    assert not (out / "a.tif").exists()
+
+
+def test_cancel_keeps_what_is_finished(tmp_path, out, finite_model, monkeypatch):
+    monkeypatch.setattr(settings, "CHUNK", 60)
+    path = put(make_raster((3, 900, 700)), tmp_path / "scene.tif")
+    seen = []
+    with pytest.raises(CancelledError, match="cancelled") as caught:
+        classify_file(
+            path, out / "a.tif", finite_model,
+            progress=lambda *r: seen.append(r), cancelled=lambda: len(seen) > 12,
+        )  # fmt: skip
+    assert "goes on from them" in caught.value.__notes__[0]
+    assert names(out) == [".a.tif.part"]
+    classify_file(path, out / "a.tif", finite_model, resume=True)
+    fresh = classify_file(path, out / "b.tif", finite_model)
+    assert fresh.read_bytes() == (out / "a.tif").read_bytes()
+
+
+def test_probabilities_and_entropy_as_files(scene, out, finite_model):
+    share = open_raster(scene).dl.probabilities(finite_model)
+    with rasterio.open(probabilities_file(scene, out / "p.tif", finite_model)) as file:
+        assert np.array_equal(file.read(), share.values) and file.descriptions == tuple("abcd")
+    unsure = open_raster(scene).dl.entropy(finite_model)
+    with rasterio.open(entropy_file(scene, out / "e.tif", finite_model)) as file:
+        assert np.array_equal(file.read(1), unsure.values)
+    assert np.allclose(unsure, scipy.stats.entropy(share.values, axis=0), atol=1e-5)
+
+
+def test_a_regression_as_a_file(scene, out):
+    model = from_torch(RandomNet(classes=1), task="regress", bands=3, classes=["height"], window=64)
+    height = open_raster(scene).dl.regress(model)
+    assert height.name == "height" and height.dtype == np.float32
+    with rasterio.open(regress_file(scene, out / "h.tif", model)) as file:
+        assert np.array_equal(file.read(1), height.values) and np.isnan(file.nodata)

@@ -12,13 +12,13 @@ ROOT = Path(__file__).parents[1] / "geodl_lab"
 # From the bottom up; a module imports from lower rows only (within `packages`, freely downwards).
 ROWS = (
     ("errors", "settings", "_version", "nets", "nodata"),
-    ("grid", "package", "staging"),
-    ("detections", "runtime", "bands"),
-    ("receptive", "decode"),
+    ("grid", "package", "devices"),
+    ("detections", "runtime", "bands", "checkpoints"),
+    ("receptive", "decode", "options", "staging"),
     ("packages", "planning"),
     ("inference",),
     ("raster",),
-    ("lazy", "outputs"),
+    ("lazy", "outputs", "runs"),
     ("pixels", "plotting"),
     ("objects",),
     ("files",),
@@ -28,8 +28,11 @@ ROWS = (
     ("testing",),
 )
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
-TORCH = {"runtime", "receptive", "decode", "nets", "packages", "testing"}
-PLAIN = {"errors", "settings", "_version", "nodata", "grid", "detections", "package", "bands"}
+TORCH = {"devices", "runtime", "receptive", "decode", "nets", "packages", "testing"}
+PLAIN = {
+    "errors", "settings", "_version", "nodata", "grid", "detections", "package", "bands",
+    "checkpoints", "options",
+}  # fmt: skip
 FRAMES = {"geopandas", "pandas", "pyogrio", "pyarrow", "dask"}
 
 

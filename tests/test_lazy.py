@@ -5,12 +5,13 @@ import pytest
 from geodl_lab import settings
 from geodl_lab.decode import ClassHead
 from geodl_lab.grid import Window
+from geodl_lab.inference import DenseWork
 from geodl_lab.lazy import Part, lazy_dense
 from geodl_lab.planning import plan
 from geodl_lab.raster import as_raster, make_source
 from geodl_lab.testing import make_raster
 
-HEAD = ClassHead((0, 1, 2, 3))
+WORK = DenseWork(ClassHead((0, 1, 2, 3)), 0)
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def lazy(model, area=None):
     raster = as_raster(make_raster((3, 411, 333)).chunk(x=100, y=77))
     planned = plan(model, raster.shape_yx)
     source = make_source(raster, model.package.inputs)
-    return planned, lazy_dense(planned, source, HEAD, area or planned.grid.whole)
+    return planned, lazy_dense(planned, source, WORK, area or planned.grid.whole)
 
 
 def test_chunks_are_whole_cores_of_the_engines_size(finite_model, small_chunks):

@@ -16,10 +16,11 @@ import xarray as xr
 from affine import Affine
 
 from geodl_lab import open_raster, save
+from geodl_lab.checkpoints import open_checkpoint
 from geodl_lab.errors import OutputError
 from geodl_lab.grid import Window
 from geodl_lab.outputs import (
-    BlockWriter,
+    PixelBlocks,
     RasterFile,
     check_output,
     classes_of,
@@ -182,30 +183,28 @@ def test_what_is_read_back_is_compared(tmp_path):
     window = Window(10, 10, 20, 30)
     with rasterio.open(path) as file:
         right = file.read()[:, 10:30, 10:40]
-    writer = BlockWriter(None)
-    writer.sums[window] = _sum_of(right)
-    writer.check(path)
-    writer.sums[window] = _sum_of(right + 1)
+    description = RasterFile((50, 50), 1, "uint8", 255, None, Affine.identity())
+    blocks = PixelBlocks(description, open_checkpoint(tmp_path, ".tif", None, resume=False))
+    blocks.write(window, right)
+    blocks.check([window], path)
+    assert blocks.holds(window) and not blocks.holds(Window(0, 0, 20, 30))
+    blocks.write(window, right + 1)
     with pytest.raises(OSError, match="differs"):
-        writer.check(path)
-
-
-def _sum_of(block):
-    class Nowhere:
-        def write(self, *_, **__):
-            pass
-
-    writer = BlockWriter(Nowhere())
-    writer.write(Window(0, 0, *block.shape[1:]), block)
-    return next(iter(writer.sums.values()))
+        blocks.check([window], path)
+    blocks.checkpoint.path(window).write_bytes(b"damaged")
+    assert not blocks.holds(window)
 
 
 def test_a_run_that_fails_in_the_middle_leaves_the_older_file(tmp_path):
     path = save(class_raster(), tmp_path / "a.tif")
     before = {file: (tmp_path / file).read_bytes() for file in names(tmp_path)}
     file = RasterFile((700, 600), 1, "uint8", 255, None, Affine.identity(), CLASSES)
-    with pytest.raises(ZeroDivisionError), raster_writer(path, file, overwrite=True) as writer:
-        writer.write(Window(0, 0, 512, 512), np.ones((1, 512, 512), np.uint8))
+    windows = [Window(0, 0, 512, 600), Window(512, 0, 188, 600)]
+    with (
+        pytest.raises(ZeroDivisionError),
+        raster_writer(path, file, windows, overwrite=True) as writer,
+    ):
+        writer.write(windows[0], np.ones((1, 512, 600), np.uint8))
         raise ZeroDivisionError
     assert {file: (tmp_path / file).read_bytes() for file in names(tmp_path)} == before
 

@@ -3,14 +3,36 @@ import torch
 
 from geodl_lab import from_torch, settings
 from geodl_lab.errors import OptionError
+from geodl_lab.options import Options
 from geodl_lab.planning import choose_window, plan
 from geodl_lab.testing import RandomNet
 
 
-def test_window_grows_until_overlap_is_cheap(finite_model):
-    window, halo = choose_window(finite_model.package)
-    assert window % 4 == 0 and halo % 4 == 0
-    assert (window / (window - 2 * halo)) ** 2 <= settings.RECOMPUTE_GOAL
+@pytest.mark.parametrize("budget", [2**22, 2**24, 2**31])
+@pytest.mark.parametrize("stride", [4, 32])
+def test_the_window_is_the_smallest_near_the_cheapest(stride, budget, monkeypatch):
+    monkeypatch.setattr(settings, "MEMORY_BUDGET", budget)
+    net = RandomNet(stride=stride)
+    model = from_torch(net, bands=3, classes=list("abcd"), window=64)
+    field = model.package.field
+    window, halo = choose_window(model.package)
+    assert window % stride == 0 and halo == field.halo
+
+    def cost(w):
+        side_by_side = 2 * field.memory * w * w <= budget
+        return (w / (w - 2 * halo)) ** 2 * (1 if side_by_side else settings.ALONE)
+
+    least = max(64, 2 * stride, 2 * halo + stride)
+    possible = [w for w in range(least, 9000, stride) if field.memory * w * w <= budget]
+    good = [w for w in possible if cost(w) <= settings.NEAR_BEST * min(map(cost, possible))]
+    assert window == (good[0] if good else least)
+
+
+def test_the_window_does_not_depend_on_cores(finite_model, monkeypatch):
+    monkeypatch.setattr(settings, "cores", lambda: 64)
+    many = choose_window(finite_model.package)
+    monkeypatch.setattr(settings, "cores", lambda: 1)
+    assert choose_window(finite_model.package) == many
 
 
 def test_a_fixed_window_caps_the_halo_and_says_so(caplog):
@@ -33,9 +55,9 @@ def test_a_seam_tolerance_takes_the_smallest_halo_that_keeps_it():
     assert plan(model, (900, 900), seam_tolerance=1e-30).recipe.halo == field.halo
 
 
-def test_seam_tolerances_that_cannot_be_kept_are_refused(finite_model):
+def test_seam_tolerances_that_cannot_be_kept_are_refused():
     with pytest.raises(OptionError, match="seam_tolerance 0 is not possible"):
-        plan(finite_model, (90, 90), seam_tolerance=0)
+        Options(seam_tolerance=0)
     group = from_torch(RandomNet(norm="group"), bands=3, classes=list("abcd"), window=64)
     with pytest.raises(OptionError, match="no measured seam errors"):
         plan(group, (90, 90), seam_tolerance=0.1)

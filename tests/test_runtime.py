@@ -7,16 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from geodl_lab import from_torch, open_model, runtime
+from geodl_lab import devices, from_torch, open_model
+from geodl_lab.devices import on_one_thread, resolve_device, resolve_precision
 from geodl_lab.errors import ModelError, OptionError
 from geodl_lab.package import InputSpec
 from geodl_lab.runtime import (
     Session,
     hash_network,
-    on_one_thread,
     open_session,
-    resolve_device,
-    resolve_precision,
 )
 from geodl_lab.testing import RandomNet
 
@@ -107,11 +105,11 @@ def test_a_module_changed_after_wrapping_is_refused():
 
 
 def test_pools_are_made_once_however_many_ask_at_once(monkeypatch):
-    monkeypatch.setattr(runtime, "POOLS", {})
+    monkeypatch.setattr(devices, "_POOLS", {})
     before = torch.get_num_threads()
     with ThreadPoolExecutor(6) as threads:
         list(threads.map(lambda _: on_one_thread(torch.get_num_threads), range(12)))
-    assert len(runtime.POOLS) == 1
+    assert len(devices._POOLS) == 1
     with ThreadPoolExecutor(1) as fresh:
         assert fresh.submit(torch.get_num_threads).result() == before
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import geodl_lab
 from geodl_lab.decode import LogitHead
-from geodl_lab.inference import assemble
+from geodl_lab.inference import DenseWork, run_chunk
 from geodl_lab.packages.registry import ZOO
 from geodl_lab.planning import plan
 from geodl_lab.raster import as_raster, make_source
@@ -87,7 +87,8 @@ def scores(raster, model):
     with torch.inference_mode():
         channels = model.network(torch.zeros(1, raster.shape[0], 64, 64)).shape[1]
     source = make_source(as_raster(raster), model.package.inputs)
-    return assemble(planned, source, planned.grid.whole, LogitHead(channels, channels))
+    work = DenseWork(LogitHead(channels, channels), model.package.field.crop)
+    return run_chunk(planned, source, planned.grid.whole, work)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -15,6 +15,7 @@ from geodl_lab.errors import ModelError, first_line
 from geodl_lab.package import (
     DECODERS,
     DEFAULT_THRESHOLD,
+    TASKS,
     Decoder,
     Field,
     InputSpec,
@@ -31,7 +32,7 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
     task: str = "classify",
     *,
     bands: Sequence[str] | int,
-    classes: Sequence[str | LabelClass | tuple[int, str, str]],
+    classes: Sequence[str | LabelClass | tuple[int, str, str]] = (),
     window: int = 512,
     scale: float = 1 / 255,
     mean: Sequence[float] | None = None,
@@ -55,17 +56,18 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
     Parameters
     ----------
     module
-        For ``classify``: answers scores (N, K, H, W). For ``detect``: a list of dicts, one an
-        image, with ``boxes`` (x0, y0, x1, y1 in window pixels), ``labels`` (from 1, 0 is
+        For ``classify``: answers scores (N, K, H, W); for ``regress``: values (N, K, H, W). For
+        ``detect``: a list of dicts, one an image, with ``boxes`` (x0, y0, x1, y1 in window pixels), ``labels`` (from 1, 0 is
         background) and ``scores`` (0..1); or logits (N, K, H, W), one map a class, K may be one
         more with the background first.
     task
-        ``classify`` or ``detect``.
+        ``classify``, ``detect`` or ``regress``.
     bands
         Names of the input bands in order, or their number.
     classes
         Names in channel order, or (value, name, ``#rrggbb``). Values count from 0 for
-        ``classify``, from 1 for ``detect``.
+        ``classify``, from 1 for ``detect``; for ``regress`` names of the quantities, ``value`` if
+        none is given.
     window
         Least side in pixels of what the module sees; a finite net may take a larger one.
     scale, mean, std
@@ -108,7 +110,9 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
     module.eval()
     inputs = _inputs(bands, scale, mean, std, dtype, cell_size)
     answer = _try(module, inputs.count, window)
-    labels = make_classes(classes, first=0 if task == "classify" else 1)
+    if task == "regress" and not classes:
+        classes = ("value",)
+    labels = make_classes(classes, first=1 if task == "detect" else 0)
     kind = _decoder_name(task, decoder, answer)
     _check_answer(answer, task, kind, len(labels), box_size)
     package = ModelPackage(
@@ -185,9 +189,9 @@ def _forward(module: torch.nn.Module, x: torch.Tensor) -> Any:
 
 def _decoder_name(task: str, decoder: str, answer: Any) -> str:
     """Return the decoder's name, "" for pixels."""
-    if task not in ("classify", "detect"):
-        raise ModelError(f"task {task!r} is not possible; take 'classify' or 'detect'")
-    if task == "classify":
+    if task not in TASKS:
+        raise ModelError(f"task {task!r} is not possible; take one of {', '.join(TASKS)}")
+    if task != "detect":
         return ""
     if decoder not in DECODERS:
         raise ModelError(f"decoder {decoder!r} is not one of {', '.join(DECODERS)}")
