@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -151,7 +152,7 @@ def _write(
     with gdal_limits():
         run = _on_file(prepare(open_raster(source), model, make_options(options)), source)
         identity = file_identity(source)
-        key = run_key(run, product, identity)
+        key = run_key(run, _parts(product), identity)
         if resume and not overwrite and is_complete(target, key):
             LOGGER.warning("%s is complete already; nothing was done", target)
             return target
@@ -166,11 +167,11 @@ def _write(
     return target
 
 
-def run_key(run: Run, made: Any, identity: Mapping[str, Any]) -> dict[str, Any]:
+def run_key(run: Run, made: Mapping[str, Any], identity: Mapping[str, Any]) -> dict[str, Any]:
     """Return what decides the bits of an output, as plain values for a manifest."""
     package = run.model.package
     return {
-        "output": repr(made),
+        "output": {name: repr(value) for name, value in made.items()},
         "area": [run.area.y, run.area.x, *run.area.shape_yx],
         "model": {"name": package.name, "version": package.version, "sha256": package.sha256},
         "recipe": recipe(run),
@@ -192,6 +193,13 @@ def check_unchanged(source: str | Path, identity: Mapping[str, Any]) -> None:
             f"{str(source)!r} was changed while it was read, so the result would be of two files; "
             "run again once nobody writes to it"
         )
+
+
+def _parts(product: Product) -> dict[str, Any]:
+    """Return what decides the values of a product."""
+    head = product.head
+    fields = dataclasses.fields(head) if dataclasses.is_dataclass(head) else ()
+    return {"name": product.name, **{one.name: getattr(head, one.name) for one in fields}}
 
 
 def _on_file(run: Run, source: str | Path) -> Run:

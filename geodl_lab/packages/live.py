@@ -124,6 +124,7 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
         field=_field(module, inputs.count, window, kind, padding),
         decoder=Decoder(kind, threshold, radius, box_size, size_unit) if kind else None,
         fixed_window=fixed_window,
+        layout=_layout(module, inputs.count, window),
         sha256=hash_network(module),
     )
     # Modules may differ in more than their tensors, so each wrapping gets a name of its own.
@@ -180,6 +181,16 @@ def _try(module: torch.nn.Module, channels: int, window: int) -> Any:
             f"the module does not run on float32 (1, {channels}, {window}, {window}): "
             f"{first_line(error)}; check bands= and window="
         ) from error
+
+
+def _layout(module: torch.nn.Module, channels: int, window: int) -> str:
+    """Return ``channels_last``, the faster one, unless the module cannot take it."""
+    x = torch.zeros((1, channels, window, window), dtype=torch.float32)
+    try:  # one that calls .view() on what it is given, for one, cannot
+        on_one_thread(_forward, module, x.contiguous(memory_format=torch.channels_last))
+    except Exception:  # a module is anybody's code: whatever it raises, it does not take it
+        return "nchw"
+    return "channels_last"
 
 
 def _forward(module: torch.nn.Module, x: torch.Tensor) -> Any:

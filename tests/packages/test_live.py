@@ -1,10 +1,11 @@
+import numpy as np
 import pytest
 import torch
 
 from geodl_lab import from_torch
 from geodl_lab.errors import ModelError
 from geodl_lab.package import LabelClass
-from geodl_lab.testing import RandomNet, RegionDetector, ScoreNet
+from geodl_lab.testing import RandomNet, RegionDetector, ScoreNet, make_raster
 
 
 def test_classes_bands_and_field_come_into_the_package():
@@ -74,3 +75,19 @@ def test_modules_that_do_not_fit_are_refused(module, options, message):
     defaults = {"bands": 3, "classes": list("abcd"), "window": 64}
     with pytest.raises(ModelError, match=message):
         from_torch(module, **{**defaults, **options})
+
+
+class Viewing(torch.nn.Module):
+    """Takes its input as rows, which only contiguous memory allows."""
+
+    def forward(self, x):
+        return x.view(x.shape[0], -1).reshape(x.shape) * 2
+
+
+def test_a_module_that_does_not_take_channels_last_runs_in_nchw():
+    model = from_torch(Viewing(), bands=2, classes=["a", "b"], window=64)
+    assert model.package.layout == "nchw"
+    raster = make_raster((2, 100, 90))
+    result = raster.dl.classify(model)
+    assert '"layout": "nchw"' in result.attrs["geodl_recipe"]
+    assert np.array_equal(result, raster.argmax("band"))
