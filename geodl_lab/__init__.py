@@ -13,6 +13,7 @@ from geodl_lab import accessor as accessor
 from geodl_lab._version import __version__
 
 if TYPE_CHECKING:
+    from geodl_lab.dates import stack_dates
     from geodl_lab.demo import demo_scene
     from geodl_lab.files import (
         classify_file,
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
     from geodl_lab.options import Options
     from geodl_lab.outputs import save
     from geodl_lab.packages import from_torch, list_models, open_model
-    from geodl_lab.pixels import classify, entropy, probabilities, regress
+    from geodl_lab.pixels import change, classify, entropy, probabilities, regress
     from geodl_lab.plotting import plot
     from geodl_lab.raster import open_raster
 
 _HOME = {
     "Options": "options",
+    "change": "pixels",
     "classify": "pixels",
     "classify_file": "files",
     "demo_scene": "demo",
@@ -48,12 +50,13 @@ _HOME = {
     "regress": "pixels",
     "regress_file": "files",
     "save": "outputs",
+    "stack_dates": "dates",
 }
 
 __all__ = [
-    "Options", "__version__", "classify", "classify_file", "demo_scene", "detect", "detect_file",
-    "entropy", "entropy_file", "from_torch", "list_models", "open_model", "open_raster", "plot",
-    "probabilities", "probabilities_file", "regress", "regress_file", "save",
+    "Options", "__version__", "change", "classify", "classify_file", "demo_scene", "detect",
+    "detect_file", "entropy", "entropy_file", "from_torch", "list_models", "open_model",
+    "open_raster", "plot", "probabilities", "probabilities_file", "regress", "regress_file", "save", "stack_dates",
 ]  # fmt: skip
 
 

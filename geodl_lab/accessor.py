@@ -47,6 +47,12 @@ class DeepLearningAccessor:
 
         return regress(self._data, model, **options)
 
+    def change(self, after: xr.DataArray | xr.Dataset, model: Any, **options: Any) -> xr.DataArray:
+        """Give every pixel the class of its change until ``after``; see `geodl_lab.change`."""
+        from geodl_lab.pixels import change  # noqa: PLC0415
+
+        return change(self._data, after, model, **options)
+
     def detect(self, model: Any, **options: Any) -> geopandas.GeoDataFrame:
         """Find objects, one row each, in the raster's CRS; see `geodl_lab.detect`."""
         from geodl_lab.objects import detect  # noqa: PLC0415

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -198,8 +197,7 @@ def check_unchanged(source: str | Path, identity: Mapping[str, Any]) -> None:
 def _parts(product: Product) -> dict[str, Any]:
     """Return what decides the values of a product."""
     head = product.head
-    fields = dataclasses.fields(head) if dataclasses.is_dataclass(head) else ()
-    return {"name": product.name, **{one.name: getattr(head, one.name) for one in fields}}
+    return {"name": product.name, **vars(head)}
 
 
 def _on_file(run: Run, source: str | Path) -> Run:

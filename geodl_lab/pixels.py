@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from geodl_lab.dates import stack_dates
 from geodl_lab.decode import ClassHead, EntropyHead, Head, ProbabilityHead, ValueHead
 from geodl_lab.errors import ModelError, OptionError
 from geodl_lab.grid import Window
@@ -152,6 +153,39 @@ def regress(
     """
     model = open_model(model)
     return _compute(data, model, value_product(model.package), options)
+
+
+def change(
+    before: xr.DataArray | xr.Dataset,
+    after: xr.DataArray | xr.Dataset,
+    model: str | Path | Model,
+    *,
+    threshold: float | None = None,
+    **options: Any,
+) -> xr.DataArray:
+    """Give every pixel the class of its change between two dates.
+
+    Parameters
+    ----------
+    before, after
+        Rasters of the same pixels; see `geodl_lab.stack_dates`.
+    model
+        A classifier whose bands are named ``before_<band>`` and ``after_<band>``, or are those of
+        ``before`` and then those of ``after`` in order.
+    threshold, options
+        As in `classify`.
+
+    Returns
+    -------
+    xarray.DataArray
+        As of `classify`.
+
+    Raises
+    ------
+    GeodlError
+        If the rasters do not lie on each other, or as in `classify`.
+    """
+    return classify(stack_dates(before, after), model, threshold=threshold, **options)
 
 
 def class_product(package: ModelPackage, threshold: float | None) -> Product:

@@ -24,6 +24,7 @@ from geodl_lab.raster import (
     say_if_unreferenced,
 )
 from geodl_lab.runtime import Model
+from geodl_lab.seams import measure_seams
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,16 @@ def prepare(data: xr.DataArray | xr.Dataset, model: Model, options: Options) -> 
 def provenance(run: Run) -> dict[str, str]:
     """Return what it takes to make a result again, as text attributes."""
     package = run.model.package
-    return {
+    attrs = {
         "geodl_model": package.name,
         "geodl_model_version": package.version,
         "geodl_model_sha256": package.sha256,
         "geodl_recipe": json.dumps(recipe(run)),
         "geodl_version": __version__,
     }
+    if run.options.seam_error:
+        attrs["geodl_seam_error"] = json.dumps(measure_seams(run.planned, run.source).as_dict())
+    return attrs
 
 
 def recipe(run: Run) -> dict[str, Any]:

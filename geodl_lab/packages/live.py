@@ -57,9 +57,9 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
     ----------
     module
         For ``classify``: answers scores (N, K, H, W); for ``regress``: values (N, K, H, W). For
-        ``detect``: a list of dicts, one an image, with ``boxes`` (x0, y0, x1, y1 in window pixels), ``labels`` (from 1, 0 is
-        background) and ``scores`` (0..1); or logits (N, K, H, W), one map a class, K may be one
-        more with the background first.
+        ``detect``: a list of dicts, one an image, with ``boxes`` (x0, y0, x1, y1 in window
+        pixels), ``labels`` (from 1, 0 is background) and ``scores`` (0..1); or logits
+        (N, K, H, W), one map a class, K may be one more with the background first.
     task
         ``classify``, ``detect`` or ``regress``.
     bands
