@@ -56,7 +56,8 @@ _HOME = {
 __all__ = [
     "Options", "__version__", "change", "classify", "classify_file", "demo_scene", "detect",
     "detect_file", "entropy", "entropy_file", "from_torch", "list_models", "open_model",
-    "open_raster", "plot", "probabilities", "probabilities_file", "regress", "regress_file", "save", "stack_dates",
+    "open_raster", "plot", "probabilities", "probabilities_file", "regress", "regress_file", "save",
+    "stack_dates",
 ]  # fmt: skip
 
 

@@ -295,3 +295,59 @@ def test_bad_options_are_named(finite_model):
         RASTER.dl.detect(finite_model)
     with pytest.raises(RasterError, match=r"isel\(time=0\)"):
         RASTER.expand_dims(time=[1]).dl.classify(finite_model)
+
+
+def test_augmentation_is_the_mean_over_turns_and_mirrors(finite_model):
+    """Whole image turned by numpy, each score map turned back: the second way."""
+    raster = make_raster((3, 240, 200))
+    x = torch.from_numpy(raster.values)[None].float() / 255
+    total = 0
+    with torch.inference_mode():
+        for quarter in range(4):
+            for axes in ((), (3,)):
+                turned = torch.rot90(x, quarter, (2, 3)).flip(axes)
+                total = total + torch.rot90(
+                    finite_model.network(turned).flip(axes), -quarter, (2, 3)
+                )
+    expected = (total[0] / 8).softmax(0).numpy()
+    result = raster.dl.probabilities(finite_model, tta=True)
+    assert np.abs(result.values - expected).max() < 1e-5
+    assert np.abs(raster.dl.probabilities(finite_model) - result).max() > 1e-3
+    assert '"tta": true' in result.attrs["geodl_recipe"]
+    lazy = raster.chunk(x=70, y=90).dl.probabilities(finite_model, tta=True)
+    assert np.array_equal(lazy, result)
+
+
+def test_entropy_is_that_of_the_probabilities(finite_model):
+    share = RASTER.dl.probabilities(finite_model).values.astype(np.float64)
+    unsure = RASTER.dl.entropy(finite_model)
+    assert np.allclose(unsure, -(share * np.log(share)).sum(axis=0), atol=1e-5)
+    assert unsure.attrs["units"] == "nat" and unsure.dims == ("y", "x")
+    assert "flag_values" not in unsure.attrs
+    lazy = RASTER.chunk(x=50).dl.entropy(finite_model)
+    assert np.array_equal(lazy, unsure)
+
+
+def test_regression_gives_values_as_they_are():
+    net = RandomNet(classes=2)
+    model = geodl_lab.from_torch(
+        net, task="regress", bands=3, classes=["height", "volume"], window=64
+    )
+    raster = make_raster((3, 160, 200)).rio.write_nodata(0)
+    raster[:, 5, 6] = 0
+    result = raster.dl.regress(model)
+    assert result.dims == ("value", "y", "x") and result["value"].values.tolist() == [
+        "height", "volume",
+    ]  # fmt: skip
+    filled = raster.values.copy()
+    filled[:, 5, 6] = filled[:, 5, 5]
+    with torch.inference_mode():
+        expected = net(torch.from_numpy(filled)[None].float() / 255)[0].numpy()
+    assert np.isnan(result.values[:, 5, 6]).all()
+    near = np.zeros((160, 200), dtype=bool)
+    near[:30, :30] = True  # what stands in for the missing pixel is not tested here
+    assert np.abs((result.values - expected)[:, ~near]).max() < 1e-5
+    with pytest.raises(ModelError, match=r"made to regress, not to classify"):
+        raster.dl.classify(model)
+    one = geodl_lab.from_torch(RandomNet(classes=1), task="regress", bands=3, window=64)
+    assert raster.dl.regress(one).name == "value" and raster.dl.regress(one).dims == ("y", "x")
