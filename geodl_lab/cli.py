@@ -63,6 +63,9 @@ Tta = Annotated[
     bool, typer.Option("--tta", help="Average over eight turns and mirrors: 8 times the work.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")]
+SeamError = Annotated[
+    bool, typer.Option("--seam-error", help="Measure how far scores are off at seams.")
+]
 Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
@@ -170,11 +173,18 @@ def list_models(as_json: AsJson = False) -> None:
 
 
 @models.command()
-def info(name: Annotated[str, typer.Argument(metavar="NAME")], as_json: AsJson = False) -> None:
+def info(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    as_json: AsJson = False,
+    seam_error: SeamError = False,
+) -> None:
     """Say what a model wants, gives and how it is run."""
     from geodl_lab import packages  # noqa: PLC0415
 
-    row = _described(packages.open_model(name))
+    model = packages.open_model(name)
+    row = _described(model)
+    if seam_error:
+        row["seam_error"] = _seam_error(model, row["window"])
     if as_json:
         typer.echo(json.dumps(row, indent=2))
         return
@@ -272,6 +282,16 @@ def _bands(text: str | None) -> dict[str, int] | None:
     if not all(name and number.isdigit() for name, _, number in pairs):
         raise typer.BadParameter(f"--bands {text!r} is not possible; write it like red=1,nir=4")
     return {name.strip(): int(number) for name, _, number in pairs}
+
+
+def _seam_error(model: Any, window: int) -> dict[str, float]:
+    """Measure a model's seams on random texture."""
+    from functools import partial  # noqa: PLC0415
+
+    from geodl_lab.planning import plan  # noqa: PLC0415
+    from geodl_lab.seams import measure_on_texture  # noqa: PLC0415
+
+    return measure_on_texture(partial(plan, model), window).as_dict()
 
 
 def _described(model: Any) -> dict[str, Any]:

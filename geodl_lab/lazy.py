@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import dask.array
@@ -18,46 +17,16 @@ import dask.base
 import numpy as np
 from dask.delayed import Delayed, delayed
 
-from geodl_lab import settings
 from geodl_lab.devices import one_run
 from geodl_lab.errors import CancelledError
 from geodl_lab.grid import Window, hull
 from geodl_lab.inference import DenseWork, Source, Work, chunk_lattice, run_chunk
 from geodl_lab.options import Progress
 from geodl_lab.planning import Plan
-from geodl_lab.raster import RasterSource, check_limits
+from geodl_lab.raster import Part, RasterSource, check_limits
 
 Summarise = Callable[[Window, Any], Any]
 """Makes what a task gives back of a chunk's block."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """Pixels of a part of a raster, already in memory.
-
-    Parameters
-    ----------
-    stored
-        Values (band, y, x).
-    origin
-        Where they lie in the raster.
-    shape_yx, nodata
-        Of the whole raster.
-    """
-
-    stored: np.ndarray
-    origin: Window
-    shape_yx: tuple[int, int]
-    nodata: float | None
-
-    @property
-    def readers(self) -> int:
-        """Threads that may call `read` at one time."""
-        return min(settings.READERS, settings.cores())
-
-    def read(self, window: Window) -> np.ndarray:
-        """Return the values (band, y, x) of a window inside the part."""
-        return self.stored[:, *window.relative_to(self.origin).slices_yx]
 
 
 def lazy_dense(planned: Plan, source: Source, work: DenseWork, area: Window) -> dask.array.Array:

@@ -209,6 +209,35 @@ class FileSource:
         return stored
 
 
+@dataclass(frozen=True)
+class Part:
+    """Pixels of a part of a raster, already in memory.
+
+    Parameters
+    ----------
+    stored
+        Values (band, y, x).
+    origin
+        Where they lie in the raster.
+    shape_yx, nodata
+        Of the whole raster.
+    """
+
+    stored: np.ndarray
+    origin: Window
+    shape_yx: tuple[int, int]
+    nodata: float | None
+
+    @property
+    def readers(self) -> int:
+        """Threads that may call `read` at one time."""
+        return min(settings.READERS, settings.cores())
+
+    def read(self, window: Window) -> np.ndarray:
+        """Return the values (band, y, x) of a window inside the part."""
+        return self.stored[:, *window.relative_to(self.origin).slices_yx]
+
+
 def open_raster(path: str | Path, *, chunks: Any = None) -> xr.DataArray:
     """Open a raster file as a DataArray (band, y, x) of stored values.
 

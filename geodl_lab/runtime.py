@@ -257,7 +257,7 @@ def _check_unchanged(model: Model) -> None:
         )
 
 
-_NETWORKS: dict[tuple[str, str], Any] = {}
+_NETWORKS: dict[tuple[str, ...], Any] = {}
 _NETWORKS_LOCK = threading.Lock()
 
 
@@ -272,7 +272,7 @@ def _packed(network: Any) -> bytes:
 
 def _received(package: ModelPackage, packed: bytes, token: str) -> Model:
     """Return a model that came from another process, with this process's one copy of its net."""
-    key = package.sha256 + token, hashlib.sha256(packed).hexdigest()
+    key = package.sha256, token, package.name, package.version
     with _NETWORKS_LOCK:
         if key not in _NETWORKS:
             _NETWORKS[key] = _unpacked(packed)

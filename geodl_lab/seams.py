@@ -7,15 +7,17 @@ that the model has for the pixels there.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from geodl_lab.errors import OptionError
 from geodl_lab.grid import Axis, Grid, Tile, Window
 from geodl_lab.inference import Source, prepare
 from geodl_lab.planning import DENSE, Plan
+from geodl_lab.raster import Part
 
 SEAMS = 8
 """Seams that are looked at, spread over the raster."""
@@ -68,6 +70,25 @@ def measure_seams(planned: Plan, source: Source) -> SeamError:
         changed += int((a.argmax(axis=0) != b.argmax(axis=0)).sum())
         pixels += a[0].size
     return SeamError(worst, changed / max(pixels, 1), pixels)
+
+
+def measure_on_texture(planned: Callable[[tuple[int, int]], Plan], window: int) -> SeamError:
+    """Measure on smooth random texture of two windows by two.
+
+    Parameters
+    ----------
+    planned
+        Plans a raster of a height and width in pixels.
+    window
+        Pixels of a window.
+    """
+    shape_yx = (2 * window, 2 * window)
+    plan = planned(shape_yx)
+    inputs = plan.model.package.inputs
+    noise = np.random.default_rng(0).normal(size=(inputs.count, *shape_yx))
+    smooth = ndimage.gaussian_filter(noise, (0, 2, 2), mode="wrap")
+    stored = np.clip(smooth * 400 + 128, 0, 255).astype(inputs.dtype or "uint8")
+    return measure_seams(plan, Part(stored, Window(0, 0, *shape_yx), shape_yx, None))
 
 
 def _sides(grid: Grid) -> Iterator[tuple[Tile, Tile]]:

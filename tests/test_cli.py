@@ -215,6 +215,8 @@ def test_models_are_listed_and_described(geodl, world):
     info = json.loads(geodl("models", "info", world / "finder", "--json")[1])
     assert info["classes"] == [{"value": 1, "name": "tall tree", "color": "#00aa00"}]
     assert len(info["sha256"]) == 64 and info["halo"] == 6 and info["version"] == "2"
+    seams = json.loads(geodl("models", "info", world / "model", "--json", "--seam-error")[1])
+    assert seams["seam_error"]["scores"] < 1e-5 and seams["seam_error"]["pixels"] > 100
     status, said, _ = geodl("models", "info", world / "finder")
     assert status == 0 and info["sha256"] in said and "tall tree" in said
     status, _, errors = geodl("models", "info", "nope")

@@ -6,7 +6,7 @@ from geodl_lab import settings
 from geodl_lab.decode import ClassHead
 from geodl_lab.grid import Window
 from geodl_lab.inference import DenseWork
-from geodl_lab.lazy import Part, lazy_dense
+from geodl_lab.lazy import lazy_dense
 from geodl_lab.planning import plan
 from geodl_lab.raster import as_raster, make_source
 from geodl_lab.testing import make_raster
@@ -62,9 +62,3 @@ def test_the_model_is_one_key_of_the_graph(finite_model, small_chunks):
     graph = lazy(finite_model)[1].__dask_graph__()
     holders = [key for key in graph if "tuple" in str(key)]
     assert len(holders) == 1
-
-
-def test_a_part_reads_windows_by_their_place_in_the_raster():
-    stored = np.arange(12).reshape(1, 3, 4)
-    part = Part(stored, Window(10, 20, 3, 4), (100, 100), None)
-    assert part.read(Window(11, 21, 2, 2)).tolist() == [[[5, 6], [9, 10]]]

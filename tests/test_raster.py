@@ -8,7 +8,7 @@ from geodl_lab import open_raster
 from geodl_lab.errors import BandError, OptionError, RasterError
 from geodl_lab.grid import Window
 from geodl_lab.package import InputSpec
-from geodl_lab.raster import area_window, as_raster, make_source, say_if_other_cell_size
+from geodl_lab.raster import Part, area_window, as_raster, make_source, say_if_other_cell_size
 from geodl_lab.testing import make_raster, wrap
 
 RGBN = InputSpec(("red", "green", "blue", "nir"))
@@ -146,3 +146,9 @@ def test_files_that_are_no_rasters_are_named(tmp_path):
         open_raster(text)
     with pytest.raises(RasterError, match="there is no file"):
         open_raster(tmp_path / "none.tif")
+
+
+def test_a_part_reads_windows_by_their_place_in_the_raster():
+    stored = np.arange(12).reshape(1, 3, 4)
+    part = Part(stored, Window(10, 20, 3, 4), (100, 100), None)
+    assert part.read(Window(11, 21, 2, 2)).tolist() == [[[5, 6], [9, 10]]]
