@@ -18,6 +18,8 @@ ROWS = (
     ("packages", "planning"),
     ("inference",),
     ("raster",),
+    ("cells", "lazy_blocks"),
+    ("resample",),
     ("lazy", "outputs"),
     ("pixels", "plotting"),
     ("objects",),
@@ -83,7 +85,7 @@ def test_heavy_libraries_stay_in_their_modules(name, file):
     libraries = tops(file)
     assert "torchvision" not in libraries
     assert ("torch" in libraries) <= (name in TORCH)
-    assert ("dask" in libraries) <= (name == "lazy")
+    assert ("dask" in libraries) <= (name in {"lazy", "lazy_blocks"})
     if RANK[name] <= RANK["inference"] and name != "staging":
         assert not libraries & FRAMES
     if name in PLAIN:
