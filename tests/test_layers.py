@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1] / "geodl_lab"
 ROWS = (
     ("errors", "settings", "_version", "nets", "nodata"),
     ("grid", "package", "staging"),
-    ("detections", "runtime", "bands"),
+    ("detections", "runtime", "bands", "vector_files"),
     ("receptive", "decode"),
     ("packages", "planning"),
     ("inference",),
@@ -86,7 +86,7 @@ def test_heavy_libraries_stay_in_their_modules(name, file):
     assert "torchvision" not in libraries
     assert ("torch" in libraries) <= (name in TORCH)
     assert ("dask" in libraries) <= (name in {"lazy", "lazy_blocks"})
-    if RANK[name] <= RANK["inference"] and name != "staging":
+    if RANK[name] <= RANK["inference"] and name not in {"staging", "vector_files"}:
         assert not libraries & FRAMES
     if name in PLAIN:
         assert libraries <= {"numpy", *sys.stdlib_module_names}
