@@ -19,16 +19,12 @@ from geodl_lab.objects import detect
 from geodl_lab.options import Progress, make_options
 from geodl_lab.outputs import (
     RASTER_ENDINGS,
-    VECTOR_DRIVERS,
     PixelBlocks,
     RasterFile,
-    check_ending,
     check_output,
-    file_tags,
     gdal_limits,
     is_complete,
     raster_writer,
-    write_objects,
 )
 from geodl_lab.packages import open_model
 from geodl_lab.pixels import (
@@ -42,7 +38,8 @@ from geodl_lab.pixels import (
 from geodl_lab.raster import FileSource, RasterSource, open_raster
 from geodl_lab.runs import Run, prepare, provenance, recipe, with_source
 from geodl_lab.runtime import Model
-from geodl_lab.staging import check_distinct, staged
+from geodl_lab.staging import check_distinct, check_ending, staged
+from geodl_lab.vector_files import VECTOR_DRIVERS, file_tags, write_objects
 
 LOGGER = logging.getLogger("geodl_lab")
 

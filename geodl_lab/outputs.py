@@ -1,4 +1,4 @@
-"""Results as files: class rasters and probabilities as COG, objects as vector files.
+"""Results as files: class rasters and probabilities as COG (objects: `vector_files`).
 
 A class raster carries its palette in the file and its class names in a sidecar ``.aux.xml``
 (GDAL's PAM), the only place where GDAL and QGIS look for names.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,6 @@ from typing import Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-import geopandas
 import numpy as np
 import rasterio
 import rasterio.errors
@@ -34,12 +32,12 @@ from geodl_lab.grid import Window
 from geodl_lab.inference import in_order
 from geodl_lab.package import LabelClass
 from geodl_lab.raster import Raster, as_raster
-from geodl_lab.staging import check_target, staged, workplace
+from geodl_lab.staging import check_ending, check_target, staged, workplace
+from geodl_lab.vector_files import file_tags
 
 BLOCK = 512
 """Side in pixels of a file's tiles."""
 
-VECTOR_DRIVERS = {".parquet": "Parquet", ".gpkg": "GPKG", ".geojson": "GeoJSON"}
 CRC = "GEODL_CRC32"
 """Tag of a block file: the checksum of its pixels."""
 
@@ -208,39 +206,6 @@ def save(result: xr.DataArray | xr.Dataset, target: str | Path, *, overwrite: bo
     return target
 
 
-def save_objects(
-    frame: geopandas.GeoDataFrame, target: str | Path, *, overwrite: bool = True
-) -> Path:
-    """Write objects as GeoParquet, GeoPackage or GeoJSON (then in longitude and latitude).
-
-    Raises
-    ------
-    OutputError
-        If the file name's ending is none of these, or the file cannot be written.
-    """
-    target = Path(target)
-    check_ending(target, tuple(VECTOR_DRIVERS))
-    with staged(target, overwrite=overwrite) as path:
-        write_objects(frame, path)
-    return target
-
-
-def write_objects(frame: geopandas.GeoDataFrame, path: Path) -> None:
-    """Write objects in the format that the ending of ``path`` names, with their attributes."""
-    driver = VECTOR_DRIVERS[path.suffix.lower()]
-    if driver == "Parquet":
-        frame.to_parquet(path, index=False)
-        return
-    kind = "Point" if "xmin" in frame else "Polygon"
-    about: dict[str, Any] = {"layer_metadata": file_tags(frame.attrs)}
-    if driver == "GeoJSON":
-        frame = frame if frame.crs is None else frame.to_crs(4326)  # RFC 7946 knows nothing else
-        about = {"DESCRIPTION": json.dumps(file_tags(frame.attrs))}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "'crs' was not provided")
-        frame.to_file(path, driver=driver, engine="pyogrio", geometry_type=kind, **about)
-
-
 def check_output(target: Path, endings: tuple[str, ...], *, overwrite: bool) -> None:
     """Refuse an output before any work is done.
 
@@ -271,20 +236,6 @@ def is_complete(target: Path, key: Mapping[str, Any]) -> bool:
         "no unfinished run beside it to resume; choose another output, or overwrite it on purpose "
         "(--overwrite, overwrite=True)"
     )
-
-
-def check_ending(target: Path, endings: tuple[str, ...]) -> None:
-    """Refuse a file name whose ending names no format we write.
-
-    Raises
-    ------
-    OutputError
-        If so.
-    """
-    if target.suffix.lower() not in endings:
-        raise OutputError(
-            f"{target.name!r} is of no format we write; end it on {', '.join(endings)}"
-        )
 
 
 def classes_of(attrs: Mapping[str, Any]) -> tuple[LabelClass, ...]:
@@ -320,15 +271,6 @@ def sidecar(classes: tuple[LabelClass, ...]) -> ElementTree.ElementTree:
         for text in (label.value, label.name, *label.rgb):
             ElementTree.SubElement(row, "F").text = str(text)
     return ElementTree.ElementTree(document)
-
-
-def file_tags(attrs: Mapping[str, Any]) -> dict[str, str]:
-    """Return attributes as text; arrays as numbers with blanks between."""
-    return {
-        key: " ".join(map(str, value.tolist())) if isinstance(value, np.ndarray) else str(value)
-        for key, value in attrs.items()
-        if key != "_FillValue"
-    }
 
 
 def _as_file(raster: Raster) -> RasterFile:

@@ -127,6 +127,20 @@ def check_target(target: Path, *, overwrite: bool) -> None:
         )
 
 
+def check_ending(target: Path, endings: tuple[str, ...]) -> None:
+    """Refuse a file name whose ending names no format we write.
+
+    Raises
+    ------
+    OutputError
+        If so.
+    """
+    if target.suffix.lower() not in endings:
+        raise OutputError(
+            f"{target.name!r} is of no format we write; end it on {', '.join(endings)}"
+        )
+
+
 def _publish(folder: Path, target: Path) -> None:
     """Move the staged files into place, the main one last, and drop sidecars of older outputs."""
     for ending in reversed(SIDECARS):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import hypothesis
 import pytest
 
@@ -34,3 +36,22 @@ def random_model(request):
 def finite_model():
     """A random net with a finite field."""
     return from_torch(RandomNet(), bands=3, classes=list("abcd"), window=64)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """Makes a disk of a given size."""
+    mounted = []
+
+    def mount(size):
+        folder = tmp_path / f"disk{size}"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("CANNOT MOUNT HERE: a full disk was not tested")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", str(folder)], check=True)

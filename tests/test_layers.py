@@ -15,10 +15,11 @@ ROWS = (
     ("grid", "package", "devices"),
     ("detections", "runtime", "bands", "checkpoints"),
     ("receptive", "decode", "options", "staging"),
-    ("packages", "planning"),
+    ("packages", "planning", "vector_files"),
     ("inference",),
     ("raster",),
-    ("lazy", "outputs", "seams", "dates"),
+    ("cells", "lazy_blocks", "lazy", "outputs", "seams", "dates"),
+    ("resample",),
     ("runs",),
     ("pixels", "plotting"),
     ("objects",),
@@ -87,8 +88,8 @@ def test_heavy_libraries_stay_in_their_modules(name, file):
     libraries = tops(file)
     assert "torchvision" not in libraries
     assert ("torch" in libraries) <= (name in TORCH)
-    assert ("dask" in libraries) <= (name == "lazy")
-    if RANK[name] <= RANK["inference"] and name != "staging":
+    assert ("dask" in libraries) <= (name in {"lazy", "lazy_blocks"})
+    if RANK[name] <= RANK["inference"] and name not in {"staging", "vector_files"}:
         assert not libraries & FRAMES
     if name in PLAIN:
         assert libraries <= {"numpy", *sys.stdlib_module_names}

@@ -5,13 +5,10 @@ import json
 import subprocess
 from xml.etree import ElementTree
 
-import geopandas
 import numpy as np
-import pyogrio
 import pytest
 import rasterio
 import rioxarray  # noqa: F401
-import shapely
 import xarray as xr
 from affine import Affine
 
@@ -25,7 +22,6 @@ from geodl_lab.outputs import (
     check_output,
     classes_of,
     raster_writer,
-    save_objects,
     sidecar,
 )
 from geodl_lab.package import LabelClass
@@ -212,8 +208,6 @@ def test_a_run_that_fails_in_the_middle_leaves_the_older_file(tmp_path):
 def test_endings_are_checked(tmp_path):
     with pytest.raises(OutputError, match=r"'a.png' is of no format we write; end it on .tif"):
         save(class_raster(), tmp_path / "a.png")
-    with pytest.raises(OutputError, match=r"end it on .parquet, .gpkg, .geojson"):
-        save_objects(objects(), tmp_path / "a.shp")
     with pytest.raises(OutputError, match="no format"):
         check_output(tmp_path, (".tif",), overwrite=True)
     check_output(tmp_path / "a.TIF", (".tif",), overwrite=False)
@@ -222,84 +216,6 @@ def test_endings_are_checked(tmp_path):
 def test_sidecar_values_beyond_the_greatest_class_have_no_name():
     document = sidecar(CLASSES[:1]).getroot()
     assert len(document.find("PAMRasterBand").find("CategoryNames")) == 2
-
-
-def objects(count=40, crs="EPSG:26911", *, points=False):
-    """Boxes or points in a row, as `detect` gives them."""
-    boxes = [(400_000 + 9 * i, 3_700_000, 400_005 + 9 * i, 3_700_004) for i in range(count)]
-    columns = {
-        "label": ["tree"] * count,
-        "label_id": np.ones(count, dtype=np.int64),
-        "score": np.linspace(0.5, 1, count),
-    }
-    geometry = [shapely.box(*box) for box in boxes]
-    if points:
-        corners = np.array(boxes, dtype=float).reshape(-1, 4).T
-        columns |= dict(zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True))
-        geometry = [shape.centroid for shape in geometry]
-    frame = geopandas.GeoDataFrame(columns, geometry=geometry, crs=crs)
-    frame.attrs = dict(PROVENANCE)
-    return frame
-
-
-def read(path):
-    parquet = path.suffix == ".parquet"
-    return geopandas.read_parquet(path) if parquet else geopandas.read_file(path)
-
-
-@pytest.mark.parametrize("points", [False, True])
-@pytest.mark.parametrize("count", [0, 1, 40])
-@pytest.mark.parametrize("ending", ["parquet", "gpkg", "geojson"])
-def test_objects_are_read_back(tmp_path, ending, count, points):
-    frame = objects(count, points=points)
-    path = save_objects(frame, tmp_path / f"a.{ending}")
-    assert names(tmp_path) == [path.name]
-    back = read(path)
-    assert back.crs.to_epsg() == (4326 if ending == "geojson" else 26911)
-    assert len(back) == count
-    if count:
-        assert set(back.columns) == set(frame.columns)
-        assert back["label"].tolist() == ["tree"] * count
-        assert back["label_id"].tolist() == [1] * count
-        assert np.allclose(back["score"], frame["score"])
-        same = back.to_crs(26911).geometry.geom_equals_exact(frame.geometry, 0.01)
-        assert same.all() or ending == "geojson"
-        assert np.allclose(back.to_crs(26911).total_bounds, frame.total_bounds, atol=0.02)
-
-
-@pytest.mark.parametrize("ending", ["parquet", "gpkg", "geojson"])
-def test_objects_without_a_crs(tmp_path, ending):
-    path = save_objects(objects(crs=None), tmp_path / f"a.{ending}")
-    assert np.allclose(read(path).total_bounds, objects().total_bounds)
-
-
-def test_objects_keep_their_provenance(tmp_path):
-    frame = objects()
-    parquet = save_objects(frame, tmp_path / "a.parquet")
-    assert geopandas.read_parquet(parquet).attrs == PROVENANCE
-    gpkg = save_objects(frame, tmp_path / "a.gpkg")
-    assert pyogrio.read_info(gpkg)["layer_metadata"] == PROVENANCE
-    geojson = save_objects(frame, tmp_path / "a.geojson")
-    assert json.loads(json.loads(geojson.read_text())["description"]) == PROVENANCE
-
-
-@pytest.fixture
-def disk(tmp_path):
-    """Makes a disk of a given size."""
-    mounted = []
-
-    def mount(size):
-        folder = tmp_path / f"disk{size}"
-        folder.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-        if subprocess.run(command, capture_output=True, check=False).returncode:
-            pytest.skip("CANNOT MOUNT HERE: a full disk was not tested")
-        mounted.append(folder)
-        return folder
-
-    yield mount
-    for folder in mounted:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.parametrize("size", ["8k", "64k", "150k", "250k", "300k"])
@@ -320,18 +236,6 @@ def test_a_full_disk_leaves_the_older_raster(disk, capfd):
     assert (path.read_bytes(), path.with_name("a.tif.aux.xml").read_bytes()) == before
     assert names(folder) == ["a.tif", "a.tif.aux.xml"]
     capfd.readouterr()
-
-
-@pytest.mark.parametrize("size", ["8k", "64k", "300k", "1M"])
-@pytest.mark.parametrize("ending", ["parquet", "gpkg", "geojson"])
-def test_a_full_disk_leaves_no_objects(disk, size, ending):
-    folder = disk(size)
-    count = 15_000 if ending == "parquet" else 6_000
-    frame = objects(count * (4 if size == "1M" else 1))
-    frame["score"] = np.random.default_rng(0).random(len(frame))
-    with pytest.raises(OutputError, match=r"could not be written \(.+MB are free there\)"):
-        save_objects(frame, folder / f"a.{ending}")
-    assert names(folder) == []
 
 
 def test_raster_files_are_frozen():
