@@ -35,8 +35,8 @@ from geodl_lab.pixels import (
     probability_product,
     value_product,
 )
-from geodl_lab.raster import FileSource, RasterSource, open_raster
-from geodl_lab.runs import Run, prepare, provenance, recipe, with_source
+from geodl_lab.raster import open_raster
+from geodl_lab.runs import Run, from_file, prepare, provenance, recipe
 from geodl_lab.runtime import Model
 from geodl_lab.staging import check_distinct, check_ending, staged
 from geodl_lab.vector_files import VECTOR_DRIVERS, file_tags, write_objects
@@ -146,7 +146,7 @@ def _write(
     check_distinct(source, target)
     check_output(target, RASTER_ENDINGS, overwrite=overwrite or resume)
     with gdal_limits():
-        run = _on_file(prepare(open_raster(source), model, make_options(options)), source)
+        run = from_file(prepare(open_raster(source), model, make_options(options)), source)
         identity = file_identity(source)
         key = run_key(run, _parts(product), identity)
         if resume and not overwrite and is_complete(target, key):
@@ -195,12 +195,6 @@ def _parts(product: Product) -> dict[str, Any]:
     """Return what decides the values of a product."""
     head = product.head
     return {"name": product.name, **vars(head)}
-
-
-def _on_file(run: Run, source: str | Path) -> Run:
-    """Read the pixels straight from the file, in several threads."""
-    assert isinstance(run.source, RasterSource)
-    return with_source(run, FileSource(source, run.source))
 
 
 def _fill(run: Run, product: Product, blocks: PixelBlocks, chunks: Sequence[Window]) -> None:

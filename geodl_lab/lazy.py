@@ -24,6 +24,7 @@ from geodl_lab.inference import DenseWork, Source, Work, chunk_lattice, run_chun
 from geodl_lab.options import Progress
 from geodl_lab.planning import Plan
 from geodl_lab.raster import Part, RasterSource, check_limits
+from geodl_lab.resample import Resampled
 
 Summarise = Callable[[Window, Any], Any]
 """Makes what a task gives back of a chunk's block."""
@@ -78,33 +79,36 @@ def _task(
     planned: Plan, source: Source, work: Work, summarise: Summarise | None
 ) -> Callable[[Window], Delayed]:
     """Return a function that makes the task of one chunk."""
-    assert isinstance(source, RasterSource)
-    pixels = source.raster.array.data[list(source.bands)]
-    shared = delayed(
-        (planned, work, summarise, source.shape_yx, source.nodata, source.limits),
-        pure=True,
-        traverse=False,
+    stored, cells = (
+        (source.source, source.cells) if isinstance(source, Resampled) else (source, None)
     )
+    assert isinstance(stored, RasterSource)
+    pixels = stored.raster.array.data[list(stored.bands)]
+    about = stored.shape_yx, stored.nodata, stored.limits
+    shared = delayed((planned, work, summarise, cells, *about), pure=True, traverse=False)
     compute = delayed(_compute_chunk, pure=True)
 
     def task(chunk: Window) -> Delayed:
         seen = _seen(planned, chunk)
+        if cells is not None:
+            seen = cells.source_window(seen)
         return compute(shared, pixels[:, *seen.slices_yx], seen, chunk)
 
     return task
 
 
 def _seen(planned: Plan, chunk: Window) -> Window:
-    """Return the pixels of the raster that the windows of a chunk see."""
+    """Return the pixels of the grid that the windows of a chunk see."""
     windows = [tile.window for tile in planned.grid.tiles(chunk)]
     return hull(windows).intersect(planned.grid.whole)
 
 
 def _compute_chunk(shared: tuple[Any, ...], stored: np.ndarray, seen: Window, chunk: Window) -> Any:
     """Compute one chunk from the pixels that its windows see."""
-    planned, work, summarise, shape_yx, nodata, limits = shared
+    planned, work, summarise, cells, shape_yx, nodata, limits = shared
     check_limits(stored, nodata, limits)
     part: Source = Part(np.asarray(stored), seen, shape_yx, nodata)
+    part = part if cells is None else Resampled(part, cells)
     with one_run(planned.recipe.device):
         block = run_chunk(planned, part, chunk, work, at_once=_threads_of_worker())
     return block if summarise is None else summarise(chunk, block)

@@ -63,7 +63,7 @@ def detect(
     model = _with_threshold(open_model(model), threshold)
     run = prepare(data, model, make_options(options))
     found = find(run)
-    return to_frame(found.within(*area_edges(run.raster, run.options.area)), run)
+    return to_frame(found.within(*area_edges(run.grid, run.options.area)), run)
 
 
 def find(run: Run) -> Detections:
@@ -86,7 +86,7 @@ def find(run: Run) -> Detections:
 
 def to_frame(found: Detections, run: Run) -> geopandas.GeoDataFrame:
     """Turn objects in pixels into rows in the raster's CRS."""
-    raster, package = run.raster, run.model.package
+    raster, package = run.grid, run.model.package
     names = {label.value: label.name for label in package.classes}
     corners = _corners(found.boxes, raster)  # (object, corner, xy) in CRS units
     low, high = corners.min(axis=1), corners.max(axis=1)

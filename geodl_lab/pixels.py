@@ -20,6 +20,7 @@ from geodl_lab.options import make_options
 from geodl_lab.package import LabelClass, ModelPackage
 from geodl_lab.packages import open_model
 from geodl_lab.raster import Raster
+from geodl_lab.resample import snap_back
 from geodl_lab.runs import Run, prepare, provenance
 from geodl_lab.runtime import Model
 
@@ -309,8 +310,10 @@ def _compute(
         values = _eager(run, work)
     values = values if product.channels else values[0]
     result = on_grid(
-        values, run.raster, run.area, name=product.name, nodata=product.head.fill, dim=product.dim
+        values, run.grid, run.area, name=product.name, nodata=product.head.fill, dim=product.dim
     )
+    if run.snapped is not None and run.cells is not None:
+        result = snap_back(result, run.raster, run.cells, run.snapped)
     if product.channels:
         result = result.assign_coords({product.dim: list(product.channels)})
     return result.assign_attrs({**product.attrs, **provenance(run)})

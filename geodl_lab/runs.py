@@ -5,16 +5,20 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
 from geodl_lab._version import __version__
+from geodl_lab.cells import Cells, model_grid
+from geodl_lab.errors import OptionError
 from geodl_lab.grid import Window
 from geodl_lab.inference import Source
 from geodl_lab.options import Options
 from geodl_lab.planning import Plan, plan
 from geodl_lab.raster import (
+    FileSource,
     Raster,
     RasterSource,
     area_window,
@@ -23,6 +27,7 @@ from geodl_lab.raster import (
     say_if_other_cell_size,
     say_if_unreferenced,
 )
+from geodl_lab.resample import Resampled, blank_raster
 from geodl_lab.runtime import Model
 from geodl_lab.seams import measure_seams
 
@@ -35,21 +40,27 @@ class Run:
     ----------
     raster
         The input.
+    grid
+        What answers lie on: the input, or a raster without values at the model's cell size.
     planned
         Model, windows and recipe.
     source
-        Pixels in the model's order of bands.
+        Pixels in the model's order of bands, on ``grid``.
     area
-        Pixels that are wanted.
+        Pixels of ``grid`` that are wanted.
     options
         As they were given.
+    cells
+        How cells of ``grid`` lie over the input's pixels, or None where they are the same.
     """
 
     raster: Raster
+    grid: Raster
     planned: Plan
     source: Source
     area: Window
     options: Options
+    cells: Cells | None = None
 
     @property
     def model(self) -> Model:
@@ -59,7 +70,12 @@ class Run:
     @property
     def lazy(self) -> bool:
         """Tell whether the result is to be a dask array."""
-        return self.raster.lazy and isinstance(self.source, RasterSource)
+        return self.raster.lazy
+
+    @property
+    def snapped(self) -> Window | None:
+        """Pixels of the input that the answer is snapped back to; None keeps it on ``grid``."""
+        return area_window(self.raster, self.options.area) if self.options.snap else None
 
     def limits(self) -> dict[str, Any]:
         """Return the callbacks of the engine."""
@@ -75,11 +91,14 @@ def prepare(data: xr.DataArray | xr.Dataset, model: Model, options: Options) -> 
         If raster, bands, area, device or another option is not usable.
     """
     raster = as_raster(data)
-    source = make_source(raster, model.package.inputs, options.bands)
-    area = area_window(raster, options.area)
+    source: Source = make_source(raster, model.package.inputs, options.bands)
+    cells, grid = None, raster
+    if options.cell_size is not None:
+        cells = model_grid(raster, _cell_size(raster, model, options.cell_size))
+        source, grid = Resampled(source, cells), blank_raster(raster, cells)
     planned = plan(
         model,
-        raster.shape_yx,
+        grid.shape_yx,
         device=options.device,
         precision=options.precision,
         seam_tolerance=options.seam_tolerance,
@@ -87,8 +106,26 @@ def prepare(data: xr.DataArray | xr.Dataset, model: Model, options: Options) -> 
         compile=options.compile,
     )
     say_if_unreferenced(raster)
-    say_if_other_cell_size(raster, model.package.inputs)
-    return Run(raster, planned, source, area, options)
+    say_if_other_cell_size(grid, model.package.inputs)
+    return Run(raster, grid, planned, source, _area(raster, grid, cells, options), options, cells)
+
+
+def _area(raster: Raster, grid: Raster, cells: Cells | None, options: Options) -> Window:
+    """Return the pixels of the grid that are wanted."""
+    if cells is None or not options.snap:
+        return area_window(grid, options.area)
+    return cells.cell_window(area_window(raster, options.area))
+
+
+def _cell_size(raster: Raster, model: Model, cell_size: float | str) -> float:
+    """Return the cell size in CRS units; the model's own is in metres."""
+    if cell_size != "model":
+        return float(cell_size)
+    meters = model.package.inputs.cell_size
+    if meters is None or raster.crs is None or not raster.crs.is_projected:
+        lacks = "the model does not say it" if meters is None else "the raster's CRS has no metres"
+        raise OptionError(f"cell_size='model' is not possible: {lacks}; give a number in CRS units")
+    return meters / raster.crs.linear_units_factor[1]
 
 
 def provenance(run: Run) -> dict[str, str]:
@@ -111,9 +148,20 @@ def recipe(run: Run) -> dict[str, Any]:
     inputs = run.model.package.inputs
     scaling = {key: getattr(inputs, key) for key in ("scale", "mean", "std", "cell_size")}
     bands = list(inputs.bands) or inputs.count
-    return {"bands": bands, **scaling, **run.planned.recipe.as_dict()}
+    made = {"bands": bands, **scaling, **run.planned.recipe.as_dict()}
+    if run.cells is not None:
+        made["resampled_to"] = list(run.cells.factor_yx)  # input pixels a cell, down and across
+        made["grid"] = "input" if run.options.snap else "model"
+    return made
 
 
-def with_source(run: Run, source: Source) -> Run:
-    """Return the run with its pixels read from elsewhere."""
-    return dataclasses.replace(run, source=source)
+def from_file(run: Run, path: str | Path) -> Run:
+    """Return the run with its pixels read straight from the file, in several threads."""
+
+    def opened(source: Source) -> Source:
+        if isinstance(source, Resampled):
+            return dataclasses.replace(source, source=opened(source.source))
+        assert isinstance(source, RasterSource)
+        return FileSource(path, source)
+
+    return dataclasses.replace(run, source=opened(run.source))
