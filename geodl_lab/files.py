@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from typing import Any
 import geopandas
 
 from geodl_lab._version import __version__
+from geodl_lab.cells import snap_indices
 from geodl_lab.checkpoints import RUN_TAG, file_identity, key_hash
 from geodl_lab.errors import RasterError
 from geodl_lab.grid import Window
@@ -21,6 +23,7 @@ from geodl_lab.outputs import (
     RASTER_ENDINGS,
     PixelBlocks,
     RasterFile,
+    Snap,
     check_output,
     gdal_limits,
     is_complete,
@@ -156,8 +159,9 @@ def _write(
         chunks = [chunk for row in chunk_lattice(run.planned.grid, run.area) for chunk in row]
         windows = [chunk.relative_to(run.area) for chunk in chunks]
         with raster_writer(
-            target, description, windows, overwrite=overwrite, key=key, resume=resume
-        ) as blocks:
+            target, description, windows, overwrite=overwrite, key=key, resume=resume,
+            snap=_snap(run, description),
+        ) as blocks:  # fmt: skip
             _fill(run, product, blocks, chunks)
             check_unchanged(source, identity)
     return target
@@ -168,7 +172,7 @@ def run_key(run: Run, made: Mapping[str, Any], identity: Mapping[str, Any]) -> d
     package = run.model.package
     return {
         "output": {name: repr(value) for name, value in made.items()},
-        "area": [run.area.y, run.area.x, *run.area.shape_yx],
+        "area": [str(run.area), str(run.snapped)],
         "model": {"name": package.name, "version": package.version, "sha256": package.sha256},
         "recipe": recipe(run),
         "input": dict(identity),
@@ -228,8 +232,7 @@ def counting_on(progress: Progress | None, before: int, total: int) -> Progress 
 
 
 def _describe(run: Run, product: Product, key: Mapping[str, Any]) -> RasterFile:
-    raster, area = run.raster, run.area
-    head = product.head
+    raster, area, head = run.grid, run.area, product.head
     tags = {**product.attrs, **provenance(run), RUN_TAG: key_hash(key)}
     return RasterFile(
         shape_yx=area.shape_yx,
@@ -242,6 +245,18 @@ def _describe(run: Run, product: Product, key: Mapping[str, Any]) -> RasterFile:
         names=product.channels,
         tags=file_tags(tags),
     )
+
+
+def _snap(run: Run, description: RasterFile) -> Snap | None:
+    """Return how the blocks come back to the input's grid, where that was asked for."""
+    area = run.snapped
+    if area is None or run.cells is None:
+        return None
+    rows, columns = snap_indices(run.cells)
+    down, across = area.slices_yx
+    transform = run.raster.transform * run.raster.transform.translation(area.x, area.y)
+    raster = dataclasses.replace(description, shape_yx=area.shape_yx, transform=transform)
+    return Snap(raster, rows[down] - run.area.y, columns[across] - run.area.x)
 
 
 def detect_file(

@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ import rasterio
 import rasterio.errors
 import rasterio.shutil
 import xarray as xr
+from affine import Affine
 from rasterio.windows import Window as FileWindow
 
 from geodl_lab import settings
@@ -109,20 +110,46 @@ class PixelBlocks:
                 }
                 file.update_tags(ns="new_vrt_sources", bidx=band, **sources)
 
-    def check(self, windows: Sequence[Window], path: Path) -> None:
-        """Compare ``path`` with the blocks: a full disk can pass unnoticed until then.
+    def sums(self, windows: Sequence[Window]) -> Iterator[tuple[Window, str]]:
+        """Yield windows with the checksums of their blocks."""
+        for window in windows:
+            with rasterio.open(self.checkpoint.path(window)) as block:
+                yield window, block.tags()[CRC]
 
-        Raises
-        ------
-        OSError
-            If a block differs.
-        """
-        with rasterio.open(path) as file:
-            for window in windows:
-                with rasterio.open(self.checkpoint.path(window)) as block:
-                    known = block.tags()[CRC]
-                if _crc(file.read(window=_place(window))) != known:
-                    raise OSError("what was read back differs from what was written")
+
+@dataclass(frozen=True)
+class Snap:
+    """How a raster of blocks is brought to another grid: by copying the nearest.
+
+    Parameters
+    ----------
+    raster
+        What is made.
+    rows, columns
+        The row and column of the blocks' raster for each row and column of it.
+    """
+
+    raster: RasterFile
+    rows: np.ndarray
+    columns: np.ndarray
+
+    def write(self, mosaic: Path, path: Path) -> list[tuple[Window, str]]:
+        """Write the picked pixels of ``mosaic``; return windows with their checksums."""
+        sums = []
+        with (
+            rasterio.open(mosaic) as source,
+            rasterio.open(path, "w", **_tiled(self.raster)) as file,
+        ):
+            _describe(file, self.raster)
+            for window in _squares(self.raster.shape_yx, settings.CHUNK):
+                rows, columns = self.rows[window.slices_yx[0]], self.columns[window.slices_yx[1]]
+                top, left = int(rows[0]), int(columns[0])
+                seen = Window(top, left, int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left)
+                near = source.read(window=_place(seen))
+                block = near[:, (rows - top)[:, None], columns - left]
+                file.write(block, window=_place(window))
+                sums.append((window, _crc(block)))
+        return sums
 
 
 @contextlib.contextmanager
@@ -134,6 +161,7 @@ def raster_writer(
     overwrite: bool,
     key: Mapping[str, Any] | None = None,
     resume: bool = False,
+    snap: Snap | None = None,
 ) -> Iterator[PixelBlocks]:
     """Open a raster to write block by block; it becomes a COG with overviews at the end.
 
@@ -149,6 +177,8 @@ def raster_writer(
         False refuses an existing target.
     key, resume
         As in `geodl_lab.checkpoints.open_checkpoint`.
+    snap
+        How to bring the blocks to the grid of the file; None where they lie on it.
 
     Raises
     ------
@@ -159,12 +189,29 @@ def raster_writer(
     with staged(target, overwrite=overwrite or resume, resume=resume) as path, gdal_limits():
         blocks = PixelBlocks(raster, open_checkpoint(path.parent, ".tif", key, resume=resume))
         yield blocks
-        mosaic = path.with_name("mosaic.vrt")
+        mosaic, sums = path.with_name("mosaic.vrt"), blocks.sums(windows)
         blocks.mosaic(windows, mosaic)
+        if snap is not None:
+            picked = path.with_name("snapped.tif")
+            mosaic, sums = picked, iter(snap.write(mosaic, picked))
         _copy_to_cog(mosaic, path, raster)
-        blocks.check(windows, path)
+        check_sums(path, sums)
         if raster.classes:
             sidecar(raster.classes).write(f"{path}.aux.xml", encoding="utf-8")
+
+
+def check_sums(path: Path, sums: Iterable[tuple[Window, str]]) -> None:
+    """Compare a raster with checksums: a full disk can pass unnoticed until then.
+
+    Raises
+    ------
+    OSError
+        If a window's pixels differ.
+    """
+    with rasterio.open(path) as file:
+        for window, known in sums:
+            if _crc(file.read(window=_place(window))) != known:
+                raise OSError("what was read back differs from what was written")
 
 
 def save(result: xr.DataArray | xr.Dataset, target: str | Path, *, overwrite: bool = True) -> Path:
@@ -339,17 +386,28 @@ def _profile(raster: RasterFile) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _tiled(raster: RasterFile) -> dict[str, Any]:
+    """Return how a rough file is laid out; floats hardly shrink and stay as they are."""
+    packed = {} if np.dtype(raster.dtype).kind == "f" else {"compress": "deflate", "zlevel": 1}
+    return {
+        "driver": "GTiff", "tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK,
+        "bigtiff": "if_safer", "interleave": "band", **packed, **_profile(raster),
+    }  # fmt: skip
+
+
+def _squares(shape_yx: tuple[int, int], side: int) -> Iterator[Window]:
+    height, width = shape_yx
+    for y in range(0, height, side):
+        for x in range(0, width, side):
+            yield Window(y, x, min(side, height - y), min(side, width - x))
+
+
 def _write_block(path: Path, block: np.ndarray) -> None:
-    """Write values (band, y, x) with their checksum; floats hardly shrink and stay as they are."""
+    """Write values (band, y, x) with their checksum."""
     count, height, width = block.shape
-    packed = {} if block.dtype.kind == "f" else {"compress": "deflate", "zlevel": 1}
-    with (
-        gdal_limits(),  # the writing thread's own
-        rasterio.open(
-            path, "w", driver="GTiff", count=count, height=height, width=width, dtype=block.dtype,
-            tiled=True, blockxsize=BLOCK, blockysize=BLOCK, bigtiff="if_safer", **packed,
-        ) as file,
-    ):  # fmt: skip
+    plain = RasterFile((height, width), count, block.dtype.name, None, None, Affine.identity())
+    # The writing thread's own limits: GDAL's are by thread.
+    with gdal_limits(), rasterio.open(path, "w", **_tiled(plain)) as file:
         file.write(block)
         file.update_tags(**{CRC: _crc(block)})
     if not _is_whole(path):  # libtiff does not always say that a disk is full

@@ -36,6 +36,7 @@ from geodl_lab.errors import (
 )
 from geodl_lab.planning import plan
 from geodl_lab.raster import FileSource, RasterSource
+from geodl_lab.resample import to_cell_size
 from geodl_lab.testing import RandomNet, RegionDetector, make_raster, paint, pixel_boxes, wrap
 
 
@@ -387,3 +388,23 @@ def test_a_regression_as_a_file(scene, out):
     assert height.name == "height" and height.dtype == np.float32
     with rasterio.open(regress_file(scene, out / "h.tif", model)) as file:
         assert np.array_equal(file.read(1), height.values) and np.isnan(file.nodata)
+
+
+@pytest.mark.parametrize("area", [None, (400_010.3, 3_699_910, 400_100, 3_699_990)])
+@pytest.mark.parametrize("snap", [False, True])
+def test_another_cell_size_in_files_and_arrays(scene, out, finite_model, snap, area, monkeypatch):
+    monkeypatch.setattr(settings, "CHUNK", 40)
+    options = {"cell_size": 1.1, "snap": snap, "area": area}
+    path = classify_file(scene, out / "a.tif", finite_model, **options)
+    raster = open_raster(scene)
+    expected = raster.dl.classify(finite_model, **options)
+    lazy = open_raster(scene, chunks={"y": 50, "x": 70}).dl.classify(finite_model, **options)
+    assert lazy.chunks is not None and np.array_equal(lazy, expected)
+    written = open_raster(path)
+    assert np.array_equal(written[0], expected)
+    assert written.rio.transform().almost_equals(expected.rio.transform())
+    assert written.rio.resolution()[0] == pytest.approx(0.6 if snap else 1.1)
+    assert f'"grid": "{"input" if snap else "model"}"' in written.attrs["geodl_recipe"]
+    by_hand = to_cell_size(raster, 1.1).dl.classify(finite_model)
+    where = {"method": "nearest", "tolerance": 1.1}
+    assert np.array_equal(expected, by_hand.sel(x=expected.x, y=expected.y, **where))
