@@ -19,10 +19,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from geodl_lab import settings
-from geodl_lab.decode import Head, read_boxes
+from geodl_lab.boxes import read_boxes
 from geodl_lab.detections import Detections
 from geodl_lab.errors import CancelledError, GeodlError, RunError, first_line
 from geodl_lab.grid import Tile, Window
+from geodl_lab.heads import Head
 from geodl_lab.nodata import reflect_fill, valid_pixels
 from geodl_lab.package import InputSpec, ModelPackage
 from geodl_lab.planning import Plan
@@ -166,7 +167,7 @@ class BoxFinish:
 
     def __call__(self, answer: Any, index: int, tile: Tile) -> Detections:
         """Return the objects of one window."""
-        return read_boxes(answer[index], self.package, tile.window)
+        return read_boxes(answer, index, self.package, tile.window)
 
 
 @dataclass(frozen=True)

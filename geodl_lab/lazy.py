@@ -15,8 +15,8 @@ import numpy as np
 from dask.delayed import delayed
 
 from geodl_lab import settings
-from geodl_lab.decode import Head
 from geodl_lab.grid import Window, cut, hull
+from geodl_lab.heads import Head
 from geodl_lab.inference import Source, assemble
 from geodl_lab.planning import Plan
 from geodl_lab.raster import RasterSource, check_limits

@@ -9,23 +9,23 @@ from typing import Any
 
 import geopandas
 import numpy as np
-import pandas
-import shapely
 import xarray as xr
 
 from geodl_lab.bands import Bands
-from geodl_lab.decode import Head, LogitHead, make_finder
-from geodl_lab.detections import Detections, merge_windows
+from geodl_lab.detections import Detections, concatenate
 from geodl_lab.errors import OptionError
+from geodl_lab.finders import in_order, make_finder
 from geodl_lab.grid import Window, hull
+from geodl_lab.heads import Head, LogitHead
 from geodl_lab.inference import Progress, Source, assemble, blocks, objects
 from geodl_lab.lazy import loaded
 from geodl_lab.package import ModelPackage
 from geodl_lab.packages import open_model
 from geodl_lab.pixels import prepare_dense, provenance, require_task
 from geodl_lab.planning import Plan
-from geodl_lab.raster import Raster, RasterSource, area_edges
+from geodl_lab.raster import RasterSource, area_edges
 from geodl_lab.runtime import Model
+from geodl_lab.vectors import to_frame
 
 
 def detect(
@@ -80,7 +80,8 @@ def detect(
         seam_tolerance=seam_tolerance,
     )  # fmt: skip
     found = find(planned, source, window, progress=progress)
-    return to_frame(found.within(*area_edges(raster, area)), raster, planned)
+    found = found.within(*area_edges(raster, area))
+    return to_frame(found, raster, planned.model.package, provenance(planned))
 
 
 def find(
@@ -93,7 +94,7 @@ def find(
     if decoder.name == "heatmap":
         fed = _grown(area, decoder.radius, whole)
         return _find_dense(planned, source, fed, progress)[0].inside(area)
-    search = _find_boxes if decoder.name == "boxes" else _find_dense
+    search = _find_boxes if decoder.answers_objects else _find_dense
     fed = _grown(area, margin, whole)
     while True:  # look further where an object of the area goes on beyond what was looked at
         found, explored = search(planned, source, fed, progress)
@@ -101,27 +102,6 @@ def find(
             return found.inside(area)
         margin *= 2
         fed = _grown(fed, margin, whole)
-
-
-def to_frame(found: Detections, raster: Raster, planned: Plan) -> geopandas.GeoDataFrame:
-    """Turn objects in pixels into rows in the raster's CRS."""
-    package = planned.model.package
-    names = {label.value: label.name for label in package.classes}
-    corners = _corners(found.boxes, raster)  # (object, corner, xy) in CRS units
-    low, high = corners.min(axis=1), corners.max(axis=1)
-    columns: dict[str, Any] = {
-        "label": pandas.array([names[v] for v in found.label_ids.tolist()], dtype="str"),
-        "label_id": found.label_ids,
-        "score": found.scores,
-    }
-    if package.decoder is not None and package.decoder.points:
-        geometry = shapely.points(corners.mean(axis=1))
-        columns |= dict(zip(("xmin", "ymin", "xmax", "ymax"), (*low.T, *high.T), strict=True))
-    else:
-        geometry = shapely.polygons(corners)
-    frame = geopandas.GeoDataFrame(columns, geometry=geometry, crs=_vector_crs(raster))
-    frame.attrs = provenance(planned)
-    return frame
 
 
 def _with_threshold(model: Model, threshold: float | None) -> Model:
@@ -141,10 +121,10 @@ def _find_dense(
     """Read objects from the assembled score raster of ``fed``; return also what was looked at."""
     package = planned.model.package
     head = LogitHead(len(package.classes), _channels(package))
-    finder = make_finder(package, fed)
-    for part, values in _score_blocks(planned, source, fed, head, progress):
-        finder.feed(part, values)
-    return finder.finish(), fed
+    finder = make_finder(package, planned.grid.whole, planned.grid)
+    scores = _score_blocks(planned, source, fed, head, progress)
+    blocks = ((part, finder.summarise(part, values)) for part, values in scores)
+    return concatenate(in_order(finder.merger(fed), blocks)), fed
 
 
 def _score_blocks(
@@ -163,14 +143,14 @@ def _score_blocks(
 def _find_boxes(
     planned: Plan, source: RasterSource, fed: Window, progress: Progress | None
 ) -> tuple[Detections, Window]:
-    """Merge the boxes of all windows that own a pixel of ``fed``."""
-    seen = [
-        view
+    """Merge the objects of all windows that own a pixel of ``fed``."""
+    finder = make_finder(planned.model.package, planned.grid.whole, planned.grid)
+    blocks = (
+        (part, finder.summarise(part, list(objects(planned, pixels, part, progress=report))))
         for part, pixels, report in _parts(planned, source, fed, progress)
-        for view in objects(planned, pixels, part, progress=report)
-    ]
+    )
     explored = hull([tile.window for tile in planned.grid.tiles(fed)])
-    return merge_windows(seen, planned.grid.whole), explored
+    return concatenate(in_order(finder.merger(fed), blocks)), explored
 
 
 def _parts(
@@ -205,19 +185,3 @@ def _grown(area: Window, margin: int, whole: Window) -> Window:
         area.y - margin, area.x - margin, area.height + 2 * margin, area.width + 2 * margin
     )
     return grown.intersect(whole)
-
-
-def _vector_crs(raster: Raster) -> str | None:
-    """Return the CRS by its authority's name where it has one, so that it compares equal to it."""
-    if raster.crs is None:
-        return None
-    authority = raster.crs.to_authority()
-    return ":".join(authority) if authority else raster.crs.to_wkt()
-
-
-def _corners(boxes: np.ndarray, raster: Raster) -> np.ndarray:
-    """Return the corners of boxes in CRS units, shape (object, 4, 2), ring order."""
-    x0, y0, x1, y1 = boxes.T
-    xs, ys = np.stack([x0, x1, x1, x0], axis=1), np.stack([y0, y0, y1, y1], axis=1)
-    t = raster.transform
-    return np.stack([t.a * xs + t.b * ys + t.c, t.d * xs + t.e * ys + t.f], axis=2)

@@ -11,9 +11,9 @@ import xarray as xr
 
 from geodl_lab._version import __version__
 from geodl_lab.bands import Bands
-from geodl_lab.decode import ClassHead, Head, ProbabilityHead
 from geodl_lab.errors import ModelError, OptionError
 from geodl_lab.grid import Window
+from geodl_lab.heads import ClassHead, Head, ProbabilityHead
 from geodl_lab.inference import Progress, assemble
 from geodl_lab.lazy import lazy_dense
 from geodl_lab.package import NODATA, ModelPackage

@@ -153,7 +153,7 @@ def tolerated(package: ModelPackage, seam_tolerance: float) -> Field:
 
 def _axis(package: ModelPackage, size: int, window: int, halo: int) -> Axis:
     field = package.field
-    boxes = package.decoder is not None and package.decoder.name == "boxes"
+    boxes = package.decoder is not None and package.decoder.answers_objects
     # Boxes: over the rim a detector would see mirror images, so its windows stay inside too.
     clamped = boxes or (field.finite and field.crop == 0)
     fixed = package.fixed_window or boxes or not clamped

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from geodl_lab import from_torch
-from geodl_lab.decode import ClassHead
 from geodl_lab.errors import CancelledError, RunError
 from geodl_lab.grid import Tile, Window
+from geodl_lab.heads import ClassHead
 from geodl_lab.inference import assemble, blocks, prepare
 from geodl_lab.package import InputSpec
 from geodl_lab.planning import plan

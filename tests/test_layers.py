@@ -13,13 +13,16 @@ ROOT = Path(__file__).parents[1] / "geodl_lab"
 ROWS = (
     ("errors", "settings", "_version", "nets", "nodata"),
     ("grid", "package", "staging"),
-    ("detections", "runtime", "bands"),
-    ("receptive", "decode"),
+    ("masks", "runtime", "bands"),
+    ("detections",),
+    ("receptive", "heads", "overlaps", "regions"),
+    ("dense_boxes", "peaks", "stitching"),
+    ("boxes", "finders"),
     ("packages", "planning"),
     ("inference",),
     ("raster",),
     ("lazy", "outputs"),
-    ("pixels", "plotting"),
+    ("pixels", "plotting", "vectors"),
     ("objects",),
     ("files",),
     ("demo",),
@@ -28,8 +31,10 @@ ROWS = (
     ("testing",),
 )
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
-TORCH = {"runtime", "receptive", "decode", "nets", "packages", "testing"}
-PLAIN = {"errors", "settings", "_version", "nodata", "grid", "detections", "package", "bands"}
+TORCH = {"runtime", "receptive", "heads", "dense_boxes", "boxes", "nets", "packages", "testing"}
+PLAIN = {
+    "errors", "settings", "_version", "nodata", "grid", "masks", "detections", "package", "bands",
+}  # fmt: skip
 FRAMES = {"geopandas", "pandas", "pyogrio", "pyarrow", "dask"}
 
 
