@@ -37,6 +37,9 @@ LEANING = 0.5
 """Factor on both shares for rotated boxes: around a cut-off piece of an object the smallest
 rectangle is up to twice as large as the piece."""
 
+ASKEW = 0.15
+"""Radians from which two fragments do not lie along the same straight object."""
+
 
 @dataclass(frozen=True)
 class Views:
@@ -232,19 +235,30 @@ def _unite(views: Views, numbers: np.ndarray, count: int) -> Detections:
 def _around(parts: np.ndarray, limit: float) -> np.ndarray:
     """Return the smallest rectangle (4, 2) around the fragments (part, 4, 2) of one object.
 
-    From the largest on, and without those that the others cover already: the rectangle around a
-    small cut-off piece may lie askew and reach out of the object. A rectangle that reaches more
-    than ``limit`` pixels above all fragments is none of a straight object: that becomes upright.
+    From the largest on, and without those that lie askew to it and that the others cover already:
+    the rectangle around a small cut-off piece may reach out of the object. A rectangle that
+    reaches more than ``limit`` pixels above all fragments is none of a straight object: that
+    becomes upright.
     """
-    sizes = shapely.area(shapely.convex_hull(shapely.linestrings(parts)))
-    kept = np.zeros((0, 2))
-    for index in np.lexsort((*parts.reshape(-1, 8).T, -sizes)):
-        piece = shapely.MultiPoint(parts[index]).convex_hull
-        hull = shapely.MultiPoint(kept).convex_hull
-        if not len(kept) or piece.intersection(hull).area < COVERED * LEANING * piece.area:
-            kept = np.concatenate([kept, parts[index]])
-    found = rectangle(kept)
-    return found if found[:, 1].min() >= parts[..., 1].min() - limit else upright(kept)
+    shapes = shapely.convex_hull(shapely.linestrings(parts))
+    order = np.lexsort((*parts.reshape(-1, 8).T, -shapely.area(shapes)))
+    kept, hull = [order[0]], shapes[order[0]]
+    for index in order[1:]:
+        hidden = shapely.area(shapely.intersection(shapes[index], hull))
+        askew = _turn(parts[order[0]], parts[index]) > ASKEW
+        if not askew or hidden < COVERED * LEANING * shapely.area(shapes[index]):
+            kept.append(index)
+            hull = shapely.convex_hull(shapely.union(hull, shapes[index]))
+    points = parts[kept].reshape(-1, 2)
+    found = rectangle(points)
+    return found if found[:, 1].min() >= parts[..., 1].min() - limit else upright(points)
+
+
+def _turn(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the angle in radians between the sides of two rectangles (4, 2), up to pi / 4."""
+    sides = one[1] - one[0], other[1] - other[0]
+    angle = np.subtract(*(np.arctan2(y, x) for x, y in sides)) % (np.pi / 2)
+    return float(min(angle, np.pi / 2 - angle))
 
 
 def rectangle(points: np.ndarray) -> np.ndarray:
