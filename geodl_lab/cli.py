@@ -128,14 +128,15 @@ def detect(
 ) -> None:
     """Find the objects of a raster and write them as a vector file."""
     from geodl_lab.files import detect_file  # noqa: PLC0415
+    from geodl_lab.vector_files import read_count  # noqa: PLC0415
 
     begun = time.monotonic()
-    found = detect_file(
+    detect_file(
         input, output, model, overwrite=overwrite, resume=resume, area=extent, bands=_bands(bands),
         cell_size=cell_size, threshold=threshold, device=device, precision=precision,
         seam_tolerance=seam_tolerance, tta=tta, progress=_bar("detect"),
     )  # fmt: skip
-    typer.echo(f"{output}: {len(found)} objects in {time.monotonic() - begun:.1f} s")
+    typer.echo(f"{output}: {read_count(output)} objects in {time.monotonic() - begun:.1f} s")
 
 
 @app.command()

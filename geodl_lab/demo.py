@@ -84,7 +84,8 @@ def run_demo(folder: Path, *, progress: Callable[[str], Progress]) -> DemoResult
     landcover, trees = folder / "landcover.tif", folder / "trees.parquet"
     preview = folder / "preview.png"
     classify_file(demo_scene(), landcover, "naip-landcover", progress=progress("land cover"))
-    frame = detect_file(demo_scene(), trees, "naip-trees", progress=progress("trees"))
+    detect_file(demo_scene(), trees, "naip-trees", progress=progress("trees"))
+    frame = geopandas.read_parquet(trees)
     classes = open_raster(landcover)
     draw_preview(open_raster(demo_scene()), classes, frame, preview)
     areas = class_areas(classes)

@@ -1,26 +1,22 @@
-"""Detected objects in pixel coordinates, and how boxes of overlapping windows become one set.
+"""Detected objects in pixel coordinates of the source raster, whatever their kind.
 
-Objects are kept once, in pixels of the source raster; rows of a GeoDataFrame, features of a server
-and rectangles of a photo are views of them. numpy only.
+Objects are kept once; rows of a GeoDataFrame, features of a server and rectangles of a photo are
+views of them. How the objects of overlapping windows become one set is in `stitching`. numpy only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from geodl_lab.grid import Tile, Window
-
-SAME = 0.5
-"""Least IoU of one object seen whole by two windows, and least overlap of its fragments."""
+from geodl_lab.grid import Window
+from geodl_lab.masks import Masks, join
 
 TOUCH = 3
 """Pixels from its window's edge at which a box counts as cut: detectors do not hit it exactly."""
-
-COVERED = 0.7
-"""Share of a fragment inside a whole box at which the fragment is that object."""
 
 
 @dataclass(frozen=True)
@@ -31,22 +27,33 @@ class Detections:
     ----------
     boxes
         Left, top, right, bottom in pixels (pixel edges: a full first pixel is 0, 0, 1, 1),
-        shape (object, 4), float64.
+        shape (object, 4), float64; of a rotated box or a mask its upright bounding box.
     label_ids
         Class values, shape (object,), int64.
     scores
         0..1, shape (object,), float64.
+    corners
+        Of rotated boxes: x, y of the corners in pixels, in ring order, shape (object, 4, 2),
+        float64; else None.
+    masks
+        Pixels of the objects where the model gives them, else None.
     """
 
     boxes: np.ndarray
     label_ids: np.ndarray
     scores: np.ndarray
+    corners: np.ndarray | None = None
+    masks: Masks | None = None
 
     def __post_init__(self) -> None:
-        if not self.boxes.shape == (len(self.label_ids), 4) == (len(self.scores), 4):
+        count = len(self.scores)
+        fine = self.boxes.shape == (len(self.label_ids), 4) == (count, 4)
+        fine &= self.corners is None or self.corners.shape == (count, 4, 2)
+        fine &= self.masks is None or len(self.masks) == count
+        if not fine:
             raise ValueError(
-                f"{self.boxes.shape} boxes, {self.label_ids.shape} labels and "
-                f"{self.scores.shape} scores do not belong together"
+                f"{self.boxes.shape} boxes, {self.label_ids.shape} labels, {self.scores.shape} "
+                "scores and their corners or masks do not belong together"
             )
 
     def __len__(self) -> int:
@@ -60,7 +67,23 @@ class Detections:
 
     def select(self, chosen: np.ndarray) -> Detections:
         """Return the objects of a mask (object,) or of indices."""
-        return Detections(self.boxes[chosen], self.label_ids[chosen], self.scores[chosen])
+        return Detections(
+            self.boxes[chosen],
+            self.label_ids[chosen],
+            self.scores[chosen],
+            None if self.corners is None else self.corners[chosen],
+            None if self.masks is None else self.masks.select(chosen),
+        )
+
+    def moved(self, x: int, y: int) -> Detections:
+        """Return the objects shifted by whole pixels."""
+        return Detections(
+            self.boxes + np.array([x, y, x, y]),
+            self.label_ids,
+            self.scores,
+            None if self.corners is None else self.corners + np.array([x, y]),
+            None if self.masks is None else self.masks.moved(x, y),
+        )
 
     def inside(self, area: Window) -> Detections:
         """Return the objects whose middle lies in ``area`` (left and top edge belong to it)."""
@@ -79,23 +102,53 @@ class Detections:
         )
 
     def clipped(self, area: Window) -> Detections:
-        """Return boxes cut off at the edges of ``area``; those outside it are dropped."""
-        low, high = np.array([area.x, area.y]), np.array([area.right, area.bottom])
-        boxes = np.hstack(
-            [np.clip(self.boxes[:, :2], low, high), np.clip(self.boxes[:, 2:], low, high)]
+        """Return boxes and masks cut off at the edges of ``area``; what is outside is dropped.
+
+        The corners of a rotated box stay as they are: cut off, it would be no rectangle.
+        """
+        boxes, masks = clip_boxes(self.boxes, np.array(edges(area))), None
+        kept = (boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3])
+        if self.masks is not None:
+            masks = self.masks.clipped(area)
+            kept &= masks.counts > 0
+            masks = masks.select(kept)
+        return Detections(
+            boxes[kept] if masks is None else masks.boxes,
+            self.label_ids[kept],
+            self.scores[kept],
+            None if self.corners is None else self.corners[kept],
+            masks,
         )
-        cut = Detections(boxes, self.label_ids, self.scores)
-        return cut.select((boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3]))
 
     def cut_by(self, explored: Window, raster: Window) -> Detections:
         """Return the objects that may go on beyond the pixels looked at, inside the raster."""
-        edges = np.array(_edges(explored)), np.array(_edges(raster))
-        return self.select(_touching(self.boxes, *edges))
+        sides = np.array(edges(explored)), np.array(edges(raster))
+        return self.select(touching_edges(self.boxes, *sides))
 
     def sorted(self) -> Detections:
         """Return the objects from top left to bottom right, whatever order they came in."""
         x0, y0, x1, y1 = self.boxes.T
-        return self.select(np.lexsort((self.scores, self.label_ids, y1, x1, x0, y0)))
+        rest = () if self.corners is None else tuple(self.corners.reshape(-1, 8).T)
+        rest += () if self.masks is None else (self.masks.keys,)
+        return self.select(np.lexsort((*rest, self.scores, self.label_ids, y1, x1, x0, y0)))
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return the objects as plain arrays by name, to be stored or sent."""
+        arrays = {"boxes": self.boxes, "label_ids": self.label_ids, "scores": self.scores}
+        if self.corners is not None:
+            arrays["corners"] = self.corners
+        return arrays | ({} if self.masks is None else self.masks.to_arrays())
+
+    @staticmethod
+    def from_arrays(arrays: dict[str, np.ndarray]) -> Detections:
+        """Read what `to_arrays` made; other names are left alone."""
+        return Detections(
+            arrays["boxes"],
+            arrays["label_ids"],
+            arrays["scores"],
+            arrays.get("corners"),
+            Masks.from_arrays(arrays) if "mask_runs" in arrays else None,
+        )
 
 
 def empty() -> Detections:
@@ -104,183 +157,41 @@ def empty() -> Detections:
 
 
 def concatenate(parts: Iterable[Detections]) -> Detections:
-    """Join several sets of objects."""
-    parts = [empty(), *parts]
+    """Join several sets of objects of one kind; a set of none is of any kind."""
+    parts = list(parts)
+    parts = [part for part in parts if len(part)] or parts[:1] or [empty()]
     return Detections(
         np.concatenate([p.boxes for p in parts]),
         np.concatenate([p.label_ids for p in parts]),
         np.concatenate([p.scores for p in parts]),
+        _all_or_none(np.concatenate, [p.corners for p in parts]),
+        _all_or_none(join, [p.masks for p in parts]),
     )
 
 
-def merge_windows(found: Sequence[tuple[Tile, Detections]], raster: Window) -> Detections:
-    """Merge what overlapping windows saw, so that every object is reported once.
+def edges(window: Window) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom in pixels."""
+    return window.x, window.y, window.right, window.bottom
 
-    A box that touches an inner edge of its window is a fragment. Of an object that several
-    windows saw whole, the view whose middle lies deepest in its window's core counts. Fragments
-    inside a whole box are that object; the others are joined by contact in the strip that both
-    windows saw, which rebuilds objects longer than a window. Boxes of one window are never
-    compared with each other: that is the model's own non-maximum suppression.
 
-    Parameters
-    ----------
-    found
-        Tiles with the objects that each saw, boxes in pixels of the raster.
-    raster
-        The raster; its edges do not make fragments.
+def clip_boxes(boxes: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Return boxes (object, 4) cut off at ``limits`` (4,) or (object, 4); outside, without area."""
+    low, high = np.tile(limits[..., :2], 2), np.tile(limits[..., 2:], 2)
+    return np.clip(boxes, low, high)
 
-    Returns
-    -------
-    Detections
-        Each object once, cut off at the raster's edges, in an order that does not depend on that
-        of ``found``.
+
+def touching_edges(boxes: np.ndarray, windows: np.ndarray, raster: np.ndarray) -> np.ndarray:
+    """Mark boxes (object, 4) at an edge of their window that is not the raster's edge.
+
+    ``windows`` (4,) or (object, 4) and ``raster`` (4,) are left, top, right, bottom in pixels.
     """
-    views = _views(found, raster)
-    whole = views.select(~views.fragment)
-    fragments = views.select(views.fragment)
-    whole = whole.select(~_outranked(whole))
-    fragments = fragments.select(~_covered(fragments, whole))
-    return concatenate([whole.objects, _joined(fragments)]).clipped(raster).sorted()
-
-
-@dataclass(frozen=True)
-class _Views:
-    """Objects as single windows saw them.
-
-    ``windows`` and ``cores`` are left, top, right, bottom in pixels, shape (view, 4);
-    ``window_ids`` number the windows; ``fragment`` says that an inner window edge cuts the box.
-    """
-
-    objects: Detections
-    windows: np.ndarray
-    cores: np.ndarray
-    window_ids: np.ndarray
-    fragment: np.ndarray
-
-    def select(self, chosen: np.ndarray) -> _Views:
-        return _Views(
-            self.objects.select(chosen),
-            self.windows[chosen],
-            self.cores[chosen],
-            self.window_ids[chosen],
-            self.fragment[chosen],
-        )
-
-    @property
-    def depth(self) -> np.ndarray:
-        """Pixels from the middle of the box to the nearest core edge; negative outside."""
-        x, y = self.objects.centres.T
-        left, top, right, bottom = self.cores.T
-        return np.minimum.reduce([x - left, y - top, right - x, bottom - y])
-
-
-def _views(found: Sequence[tuple[Tile, Detections]], raster: Window) -> _Views:
-    counts = [len(objects) for _, objects in found]
-    windows = np.array([_edges(tile.window) for tile, _ in found], dtype=float).reshape(-1, 4)
-    cores = np.array([_edges(tile.core) for tile, _ in found], dtype=float).reshape(-1, 4)
-    ids = np.repeat(np.arange(len(found)), counts)
-    objects = concatenate(objects for _, objects in found)
-    fragment = _touching(objects.boxes, windows[ids], np.array(_edges(raster)))
-    return _Views(objects, windows[ids], cores[ids], ids, fragment)
-
-
-def _touching(boxes: np.ndarray, windows: np.ndarray, raster: np.ndarray) -> np.ndarray:
-    """Mark boxes (object, 4) at an edge of their window that is not the raster's edge."""
     sign = np.array([1, 1, -1, -1])
     inner = (windows - raster) * sign > 0
     return (inner & ((boxes - windows) * sign < TOUCH)).any(axis=1)
 
 
-def _outranked(views: _Views) -> np.ndarray:
-    """Mark views of an object that another window sees deeper in its core, shape (view,).
-
-    Greedy from the deepest view on, so that a chain of look-alikes keeps every second one.
-    """
-    order = np.lexsort((views.window_ids, *views.objects.boxes.T, -views.depth))
-    rank = np.empty(len(order), dtype=int)
-    rank[order] = np.arange(len(order))
-    rivals: dict[int, list[int]] = {}
-    for a, b in _pairs(views, views):
-        if rank[a] < rank[b] and _iou(views.objects.boxes[a], views.objects.boxes[b]) >= SAME:
-            rivals.setdefault(b, []).append(a)
-    lost = np.zeros(len(order), dtype=bool)
-    for b in sorted(rivals, key=lambda view: rank[view]):
-        lost[b] = any(not lost[a] for a in rivals[b])
-    return lost
-
-
-def _covered(fragments: _Views, whole: _Views) -> np.ndarray:
-    """Mark fragments of objects that some window saw whole, shape (fragment,)."""
-    covered = np.zeros(len(fragments.objects), dtype=bool)
-    for a, b in _pairs(fragments, whole):
-        box = fragments.objects.boxes[a]
-        covered[a] |= _overlap(box, whole.objects.boxes[b]) >= COVERED * _area(box)
-    return covered
-
-
-def _joined(fragments: _Views) -> Detections:
-    """Join fragments that agree in the strip both windows saw; lone ones stay where owned."""
-    boxes = fragments.objects.boxes
-    parent = np.arange(len(boxes))
-    for a, b in _pairs(fragments, fragments):
-        strip = _clip(fragments.windows[a], fragments.windows[b])
-        one, other = _clip(boxes[a], strip), _clip(boxes[b], strip)
-        if _overlap(one, other) > SAME * min(_area(one), _area(other)):
-            parent[_root(parent, a)] = _root(parent, b)
-    roots = np.array([_root(parent, index) for index in range(len(parent))], dtype=int)
-    owned = fragments.depth >= 0
-    groups = [np.flatnonzero(roots == root) for root in np.unique(roots)]
-    kept = [group for group in groups if len(group) > 1 or owned[group[0]]]
-    return Detections(
-        np.array([[*boxes[g, :2].min(0), *boxes[g, 2:].max(0)] for g in kept]).reshape(-1, 4),
-        np.array([fragments.objects.label_ids[g[0]] for g in kept], dtype=np.int64),
-        np.array([fragments.objects.scores[g].max() for g in kept], dtype=float),
-    )
-
-
-def _pairs(one: _Views, other: _Views) -> Iterator[tuple[int, int]]:
-    """Yield indices of boxes that touch, of one class, seen by different windows.
-
-    A sweep over left edges: only boxes whose columns meet are compared.
-    """
-    order = np.argsort(other.objects.boxes[:, 0], kind="stable")
-    boxes = other.objects.boxes[order]
-    widest = (boxes[:, 2] - boxes[:, 0]).max(initial=0)
-    for a, (left, top, right, bottom) in enumerate(one.objects.boxes):
-        first, last = np.searchsorted(boxes[:, 0], [left - widest, right + 1e-9])
-        near = boxes[first:last]
-        hits = order[first:last][
-            (near[:, 2] >= left) & (near[:, 1] <= bottom) & (near[:, 3] >= top)
-        ]
-        same = other.objects.label_ids[hits] == one.objects.label_ids[a]
-        apart = other.window_ids[hits] != one.window_ids[a]
-        for b in hits[same & apart]:
-            yield a, int(b)
-
-
-def _root(parent: np.ndarray, index: int) -> int:
-    while parent[index] != index:
-        parent[index] = parent[parent[index]]
-        index = int(parent[index])
-    return index
-
-
-def _edges(window: Window) -> tuple[int, int, int, int]:
-    return window.x, window.y, window.right, window.bottom
-
-
-def _clip(box: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    return np.concatenate([np.maximum(box[:2], limits[:2]), np.minimum(box[2:], limits[2:])])
-
-
-def _area(box: np.ndarray) -> float:
-    return float(max(box[2] - box[0], 0) * max(box[3] - box[1], 0))
-
-
-def _overlap(one: np.ndarray, other: np.ndarray) -> float:
-    return _area(_clip(one, other))
-
-
-def _iou(one: np.ndarray, other: np.ndarray) -> float:
-    common = _overlap(one, other)
-    return common / max(_area(one) + _area(other) - common, 1e-12)
+def _all_or_none(joined: Callable[[list[Any]], Any], parts: list[Any]) -> Any:
+    present = [part for part in parts if part is not None]
+    if present and len(present) < len(parts):
+        raise ValueError("objects with and without corners or masks cannot be joined")
+    return joined(present) if present else None

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import zipfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import geopandas
+import numpy as np
+import rasterio
 
 from geodl_lab._version import __version__
 from geodl_lab.cells import snap_indices
-from geodl_lab.checkpoints import RUN_TAG, file_identity, key_hash
+from geodl_lab.checkpoints import RUN_TAG, Checkpoint, file_identity, key_hash, open_checkpoint
+from geodl_lab.detections import empty
 from geodl_lab.errors import RasterError
 from geodl_lab.grid import Window
 from geodl_lab.inference import chunk_lattice, in_order, run_chunks
-from geodl_lab.objects import detect
-from geodl_lab.options import Progress, make_options
-from geodl_lab.outputs import (
-    RASTER_ENDINGS,
-    PixelBlocks,
-    RasterFile,
-    Snap,
-    check_output,
-    gdal_limits,
-    is_complete,
-    raster_writer,
-)
+from geodl_lab.objects import find, frame_of, with_threshold
+from geodl_lab.options import counting_on, make_options
+from geodl_lab.outputs import RASTER_ENDINGS, check_output, raster_writer
+from geodl_lab.package import Decoder
 from geodl_lab.packages import open_model
 from geodl_lab.pixels import (
     Product,
@@ -39,10 +35,16 @@ from geodl_lab.pixels import (
     value_product,
 )
 from geodl_lab.raster import open_raster
+from geodl_lab.raster_files import PixelBlocks, RasterFile, Snap, gdal_limits
 from geodl_lab.runs import Run, from_file, prepare, provenance, recipe
 from geodl_lab.runtime import Model
-from geodl_lab.staging import check_distinct, check_ending, staged
-from geodl_lab.vector_files import VECTOR_DRIVERS, file_tags, write_objects
+from geodl_lab.staging import check_distinct, is_complete, staged
+from geodl_lab.vector_files import (
+    VECTOR_DRIVERS,
+    file_tags,
+    object_writer,
+    read_attrs,
+)
 
 LOGGER = logging.getLogger("geodl_lab")
 
@@ -151,8 +153,8 @@ def _write(
     with gdal_limits():
         run = from_file(prepare(open_raster(source), model, make_options(options)), source)
         identity = file_identity(source)
-        key = run_key(run, _parts(product), identity)
-        if resume and not overwrite and is_complete(target, key):
+        key = run_key(run, {"name": product.name, **vars(product.head)}, identity)
+        if resume and not overwrite and is_complete(target, _raster_tags, key):
             LOGGER.warning("%s is complete already; nothing was done", target)
             return target
         description = _describe(run, product, key)
@@ -195,12 +197,6 @@ def check_unchanged(source: str | Path, identity: Mapping[str, Any]) -> None:
         )
 
 
-def _parts(product: Product) -> dict[str, Any]:
-    """Return what decides the values of a product."""
-    head = product.head
-    return {"name": product.name, **vars(head)}
-
-
 def _fill(run: Run, product: Product, blocks: PixelBlocks, chunks: Sequence[Window]) -> None:
     """Compute the blocks that are not there yet, each written while the next is computed."""
     missing = [chunk for chunk in chunks if not blocks.holds(chunk.relative_to(run.area))]
@@ -217,18 +213,6 @@ def _fill(run: Run, product: Product, blocks: PixelBlocks, chunks: Sequence[Wind
             1,
         ):
             pass
-
-
-def counting_on(progress: Progress | None, before: int, total: int) -> Progress | None:
-    """Return a callback that counts windows after ``before`` others, of ``total``."""
-    if progress is None:
-        return None
-
-    def report(done: int, here: int, stage: str, left: float) -> None:
-        rest = total - before - done
-        progress(before + done, total, stage, left * rest / max(here - done, 1))
-
-    return report
 
 
 def _describe(run: Run, product: Product, key: Mapping[str, Any]) -> RasterFile:
@@ -264,9 +248,11 @@ def detect_file(
     target: str | Path,
     model: str | Path | Model,
     *,
+    threshold: float | None = None,
     overwrite: bool = True,
+    resume: bool = False,
     **options: Any,
-) -> geopandas.GeoDataFrame:
+) -> Path:
     """Detect objects in a raster file and write them as GeoParquet, GeoPackage or GeoJSON.
 
     Parameters
@@ -275,25 +261,79 @@ def detect_file(
         Any raster that GDAL opens.
     target
         A ``.parquet``, ``.gpkg`` or ``.geojson``; it appears when it is complete.
-    model, options
+    model, threshold, options
         As in `geodl_lab.detect`.
-    overwrite
-        False refuses an existing target.
+    overwrite, resume
+        As in `classify_file`.
 
     Returns
     -------
-    geopandas.GeoDataFrame
-        The objects written.
+    pathlib.Path
+        ``target``.
 
     Raises
     ------
     GeodlError
-        If source, model, target or an option is not usable; the message says what to do.
+        As in `classify_file`.
     """
+    model = with_threshold(open_model(model), threshold)
     target = Path(target)
     check_distinct(source, target)
-    check_ending(target, tuple(VECTOR_DRIVERS))
-    with staged(target, overwrite=overwrite) as path:
-        frame = detect(open_raster(source), model, **options)
-        write_objects(frame, path)
-    return frame
+    check_output(target, tuple(VECTOR_DRIVERS), overwrite=overwrite or resume)
+    with gdal_limits():
+        run = from_file(prepare(open_raster(source), model, make_options(options)), source)
+        identity = file_identity(source)
+        key = run_key(run, dataclasses.asdict(_decoder(model)), identity)
+        if resume and not overwrite and is_complete(target, read_attrs, key):
+            LOGGER.warning("%s is complete already; nothing was done", target)
+            return target
+        with staged(target, overwrite=overwrite or resume, resume=resume) as path:
+            store = ObjectBlocks(open_checkpoint(path.parent, ".npz", key, resume=resume))
+            template = frame_of(empty(), run)
+            attrs = {**template.attrs, RUN_TAG: key_hash(key)}
+            with object_writer(path, template, attrs=attrs) as writer:
+                for found in find(run, store):
+                    writer.write(frame_of(found, run))
+            check_unchanged(source, identity)
+    return target
+
+
+def _decoder(model: Model) -> Decoder:
+    assert model.package.decoder is not None
+    return model.package.decoder
+
+
+def _raster_tags(path: Path) -> dict[str, str]:
+    with rasterio.open(path) as file:
+        return file.tags()
+
+
+@dataclass(frozen=True)
+class ObjectBlocks:
+    """What the chunks of a detector left behind, each in a file of its own."""
+
+    checkpoint: Checkpoint
+
+    def holds(self, chunk: Window) -> bool:
+        """Tell whether a chunk is finished and its file whole."""
+        if not self.checkpoint.holds(chunk):
+            return False
+        try:
+            self.load(chunk)
+        except (OSError, ValueError, zipfile.BadZipFile):
+            return False
+        return True
+
+    def load(self, chunk: Window) -> dict[str, np.ndarray]:
+        """Return the summary of a finished chunk."""
+        with np.load(self.checkpoint.path(chunk), allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    def save(self, chunk: Window, summary: dict[str, np.ndarray]) -> None:
+        """Keep the summary of a chunk."""
+
+        def write(path: Path) -> None:
+            with path.open("wb") as file:
+                np.savez(file, **summary)  # type: ignore[arg-type]
+
+        self.checkpoint.commit(chunk, write)

@@ -20,11 +20,12 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from geodl_lab import settings
-from geodl_lab.decode import Head, read_boxes
+from geodl_lab.boxes import read_boxes
 from geodl_lab.detections import Detections
 from geodl_lab.devices import is_out_of_memory
 from geodl_lab.errors import CancelledError, GeodlError, RunError, first_line
 from geodl_lab.grid import Grid, Tile, Window, cut
+from geodl_lab.heads import Head
 from geodl_lab.nodata import reflect_fill, valid_pixels
 from geodl_lab.options import Progress
 from geodl_lab.package import ModelPackage
@@ -114,7 +115,7 @@ class BoxWork:
 
     def finish(self, answer: Any, index: int, tile: Tile) -> Detections:
         """Return the objects of one window."""
-        return read_boxes(answer[index], self.package, tile.window)
+        return read_boxes(answer, index, self.package, tile.window)
 
     def gather(
         self, chunk: Window, seen: Iterator[tuple[Tile, Seen | None]]

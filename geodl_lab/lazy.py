@@ -69,10 +69,11 @@ def compute_chunks(
     for row in rows:
         if cancelled is not None and cancelled():
             raise CancelledError("the run was cancelled")
-        yield from zip(row, dask.base.compute(*map(task, row)), strict=True)
+        computed = dask.base.compute(*map(task, row))
         done += sum(map(planned.grid.windows, row))
         if progress is not None:
             progress(done, total, "windows", (time.monotonic() - begun) / done * (total - done))
+        yield from zip(row, computed, strict=True)
 
 
 def _task(

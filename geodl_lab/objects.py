@@ -3,29 +3,49 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import geopandas
 import numpy as np
-import pandas
-import shapely
 import xarray as xr
 
-from geodl_lab.decode import LogitHead, make_finder
-from geodl_lab.detections import Detections, merge_windows
+from geodl_lab.detections import Detections, concatenate
 from geodl_lab.errors import OptionError
+from geodl_lab.finders import Finder, in_order, make_finder
 from geodl_lab.grid import Window, hull
+from geodl_lab.heads import LogitHead
 from geodl_lab.inference import BoxWork, Work, chunk_lattice, run_chunks
 from geodl_lab.lazy import compute_chunks
-from geodl_lab.options import make_options
+from geodl_lab.options import counting_on, make_options
 from geodl_lab.package import ModelPackage
 from geodl_lab.packages import open_model
 from geodl_lab.pixels import dense_work, require_task
-from geodl_lab.raster import Raster, area_edges
+from geodl_lab.raster import area_edges
 from geodl_lab.runs import Run, prepare, provenance
 from geodl_lab.runtime import Model
+from geodl_lab.vectors import to_frame
+
+Summary = dict[str, np.ndarray]
+"""What a chunk leaves behind, as plain arrays; see `finders`."""
+
+
+class Store(Protocol):
+    """Keeps the summaries of chunks that are finished."""
+
+    def holds(self, chunk: Window) -> bool:
+        """Tell whether a chunk is finished."""
+        ...
+
+    def load(self, chunk: Window) -> Summary:
+        """Return the summary of a finished chunk."""
+        ...
+
+    def save(self, chunk: Window, summary: Summary) -> None:
+        """Keep the summary of a chunk."""
+        ...
 
 
 def detect(
@@ -40,7 +60,8 @@ def detect(
     Parameters
     ----------
     data
-        Raster (band, y, x), or a Dataset of bands; stored values. Windows are read one by one.
+        Raster (band, y, x), or a Dataset of bands; stored values. Windows are read one by one; of
+        a dask-backed raster chunks are computed on dask's scheduler or cluster.
     model
         Name of an installed model, a path, or an opened model.
     threshold
@@ -52,60 +73,56 @@ def detect(
     -------
     geopandas.GeoDataFrame
         One row an object, from top to bottom: ``geometry`` in the raster's CRS (a point for point
-        models, which also have ``xmin``, ``ymin``, ``xmax``, ``ymax`` in CRS units, else the box),
-        ``label``, ``label_id`` (class value), ``score`` 0..1. ``attrs`` say how it was made.
+        models, which also have ``xmin``, ``ymin``, ``xmax``, ``ymax`` in CRS units; the outline
+        of a mask, a rotated box, or the box), ``label``, ``label_id`` (class value), ``score``
+        0..1. ``attrs`` say how it was made.
 
     Raises
     ------
     GeodlError
         If raster, bands, model or an option is not usable; the message says what to do.
     """
-    model = _with_threshold(open_model(model), threshold)
+    model = with_threshold(open_model(model), threshold)
     run = prepare(data, model, make_options(options))
-    found = find(run)
-    return to_frame(found.within(*area_edges(run.grid, run.options.area)), run)
+    return frame_of(concatenate(find(run)), run)
 
 
-def find(run: Run) -> Detections:
-    """Find the objects whose middle lies in the run's area, in pixels of the raster."""
-    decoder, area = run.model.package.decoder, run.area
-    assert decoder is not None
-    whole, margin = run.planned.grid.whole, run.model.package.window
-    if decoder.name == "heatmap":
-        fed = _grown(area, decoder.radius, whole)
-        return _find_dense(run, fed)[0].inside(area)
-    search = _find_boxes if decoder.name == "boxes" else _find_dense
-    fed = _grown(area, margin, whole)
-    while True:  # look further where an object of the area goes on beyond what was looked at
-        found, explored = search(run, fed)
-        if not len(found.meeting(area).cut_by(explored, whole)):
-            return found.inside(area)
-        margin *= 2
-        fed = _grown(fed, margin, whole)
+def find(run: Run, store: Store | None = None) -> Iterator[Detections]:
+    """Find the objects whose middle lies in the run's area, in pixels of its grid.
 
+    Parameters
+    ----------
+    run
+        A detector's.
+    store
+        Keeps what is finished; None keeps it no longer than needed.
 
-def to_frame(found: Detections, run: Run) -> geopandas.GeoDataFrame:
-    """Turn objects in pixels into rows in the raster's CRS."""
-    raster, package = run.grid, run.model.package
-    names = {label.value: label.name for label in package.classes}
-    corners = _corners(found.boxes, raster)  # (object, corner, xy) in CRS units
-    low, high = corners.min(axis=1), corners.max(axis=1)
-    columns: dict[str, Any] = {
-        "label": pandas.array([names[v] for v in found.label_ids.tolist()], dtype="str"),
-        "label_id": found.label_ids,
-        "score": found.scores,
-    }
-    if package.decoder is not None and package.decoder.points:
-        geometry = shapely.points(corners.mean(axis=1))
-        columns |= dict(zip(("xmin", "ymin", "xmax", "ymax"), (*low.T, *high.T), strict=True))
+    Yields
+    ------
+    Detections
+        Batches, from top to bottom over all batches.
+    """
+    grid, finder = run.planned.grid, _finder(run)
+    if run.area == grid.whole:
+        yield from in_order(finder.merger(run.area), _summaries(run, finder, run.area, store))
     else:
-        geometry = shapely.polygons(corners)
-    frame = geopandas.GeoDataFrame(columns, geometry=geometry, crs=_vector_crs(raster))
-    frame.attrs = provenance(run)
-    return frame
+        yield _find_around(run, finder, store or _Memory())
 
 
-def _with_threshold(model: Model, threshold: float | None) -> Model:
+def frame_of(found: Detections, run: Run) -> geopandas.GeoDataFrame:
+    """Turn the objects of the run's area into rows in the raster's CRS."""
+    inside = found.within(*area_edges(run.grid, run.options.area))
+    return to_frame(inside, run.grid, run.model.package, provenance(run))
+
+
+def with_threshold(model: Model, threshold: float | None) -> Model:
+    """Return a detector with another least score.
+
+    Raises
+    ------
+    ModelError, OptionError
+        If the model does not detect, or the threshold is outside 0..1.
+    """
     require_task(model.package, "detect")
     if threshold is None:
         return model
@@ -116,31 +133,84 @@ def _with_threshold(model: Model, threshold: float | None) -> Model:
     return dataclasses.replace(model, package=dataclasses.replace(model.package, decoder=decoder))
 
 
-def _find_dense(run: Run, fed: Window) -> tuple[Detections, Window]:
-    """Read objects from the score raster of ``fed``; return also what was looked at."""
-    package = run.model.package
-    head = LogitHead(len(package.classes), _channels(package))
-    finder = make_finder(package, fed)
-    for chunk, values in _blocks(run, fed, dense_work(run, head)):
-        finder.feed(chunk, values)
-    return finder.finish(), fed
+class _Memory(dict[Window, Summary]):
+    """Keeps summaries in memory."""
+
+    holds = dict.__contains__
+    load = dict.__getitem__
+    save = dict.__setitem__
 
 
-def _find_boxes(run: Run, fed: Window) -> tuple[Detections, Window]:
-    """Merge the boxes of all windows that own a pixel of ``fed``."""
-    grid = run.planned.grid
-    blocks = _blocks(run, fed, BoxWork(run.model.package))
-    seen = [view for _, views in blocks for view in views]
-    return merge_windows(seen, grid.whole), hull([tile.window for tile in grid.tiles(fed)])
+def _find_around(run: Run, finder: Finder, store: Store) -> Detections:
+    """Find the objects of a part of the raster as if all of it had been looked at.
+
+    Where an object of the part goes on beyond what was looked at, more is looked at.
+    """
+    grid, package = run.planned.grid, run.model.package
+    assert package.decoder is not None
+    peaks = package.decoder.name == "heatmap"
+    margin = package.decoder.radius if peaks else package.window
+    fed = _grown(run.area, margin, grid.whole)
+    while True:
+        found = concatenate(in_order(finder.merger(fed), _summaries(run, finder, fed, store)))
+        boxes = package.decoder.answers_objects
+        explored = hull([tile.window for tile in grid.tiles(fed)]) if boxes else fed
+        if peaks or not len(found.meeting(run.area).cut_by(explored, grid.whole)):
+            return found.inside(run.area)
+        margin *= 2
+        fed = _grown(fed, margin, grid.whole)
 
 
-def _blocks(run: Run, fed: Window, work: Work) -> Iterator[tuple[Window, Any]]:
-    """Yield the chunks of ``fed``, row by row, and what the engine made of them."""
-    rows = chunk_lattice(run.planned.grid, fed)
-    if run.lazy:
-        return compute_chunks(run.planned, run.source, work, rows, **run.limits())
+def _summaries(
+    run: Run, finder: Finder, area: Window, store: Store | None
+) -> Iterator[tuple[Window, Summary]]:
+    """Yield the chunks of an area, row by row, with what they leave behind."""
+    rows = chunk_lattice(run.planned.grid, area)
+    every = [chunk for row in rows for chunk in row]
+    missing = [[c for c in row if store is None or not store.holds(c)] for row in rows]
+    computed = _computed(run, finder, missing, sum(map(run.planned.grid.windows, every)))
+    wanted = set(itertools.chain.from_iterable(missing))
+    for chunk in every:
+        if chunk not in wanted:
+            assert store is not None
+            yield chunk, store.load(chunk)
+            continue
+        _, summary = next(computed)
+        if store is not None:
+            store.save(chunk, summary)
+        yield chunk, summary
+
+
+def _computed(
+    run: Run, finder: Finder, rows: list[list[Window]], total: int
+) -> Iterator[tuple[Window, Summary]]:
+    """Run the model on chunks and pack what it found."""
     chunks = [chunk for row in rows for chunk in row]
-    return run_chunks(run.planned, run.source, chunks, work, **run.limits())
+    limits, work = run.limits(), _work(run)
+    before = total - sum(map(run.planned.grid.windows, chunks))
+    limits["progress"] = counting_on(limits["progress"], before, total)
+    if run.lazy:
+        rows = [row for row in rows if row]
+        summarise = finder.summarise
+        yield from compute_chunks(
+            run.planned, run.source, work, rows, summarise=summarise, **limits
+        )
+    else:
+        for chunk, seen in run_chunks(run.planned, run.source, chunks, work, **limits):
+            yield chunk, finder.summarise(chunk, seen)
+
+
+def _finder(run: Run) -> Finder:
+    grid = run.planned.grid
+    return make_finder(run.model.package, grid.whole, grid)
+
+
+def _work(run: Run) -> Work:
+    package = run.model.package
+    assert package.decoder is not None
+    if package.decoder.answers_objects:
+        return BoxWork(package)
+    return dense_work(run, LogitHead(len(package.classes), _channels(package)))
 
 
 def _channels(package: ModelPackage) -> int:
@@ -154,19 +224,3 @@ def _grown(area: Window, margin: int, whole: Window) -> Window:
         area.y - margin, area.x - margin, area.height + 2 * margin, area.width + 2 * margin
     )
     return grown.intersect(whole)
-
-
-def _vector_crs(raster: Raster) -> str | None:
-    """Return the CRS by its authority's name where it has one, so that it compares equal to it."""
-    if raster.crs is None:
-        return None
-    authority = raster.crs.to_authority()
-    return ":".join(authority) if authority else raster.crs.to_wkt()
-
-
-def _corners(boxes: np.ndarray, raster: Raster) -> np.ndarray:
-    """Return the corners of boxes in CRS units, shape (object, 4, 2), ring order."""
-    x0, y0, x1, y1 = boxes.T
-    xs, ys = np.stack([x0, x1, x1, x0], axis=1), np.stack([y0, y0, y1, y1], axis=1)
-    t = raster.transform
-    return np.stack([t.a * xs + t.b * ys + t.c, t.d * xs + t.e * ys + t.f], axis=2)

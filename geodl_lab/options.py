@@ -95,6 +95,18 @@ def make_options(given: Mapping[str, Any]) -> Options:
     return Options(**given)
 
 
+def counting_on(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """Return a callback that counts windows after ``before`` others, of ``total``."""
+    if progress is None:
+        return None
+
+    def report(done: int, here: int, stage: str, left: float) -> None:
+        rest = total - before - done
+        progress(before + done, total, stage, left * rest / max(here - done, 1))
+
+    return report
+
+
 def _check_cell_size(cell_size: Any) -> None:
     number = isinstance(cell_size, int | float) and not isinstance(cell_size, bool)
     if not number or not (math.isfinite(cell_size) and cell_size > 0):

@@ -19,6 +19,8 @@ from geodl_lab.errors import ModelError
 TASKS = ("classify", "detect", "regress")
 DECODERS = ("auto", "boxes", "heatmap", "yolo", "masks")
 LAYOUTS = ("channels_last", "nchw")
+ACTIVATIONS = ("none", "sigmoid", "softmax")
+YOLO_LAYOUTS = ("channels_first", "channels_last", "objectness")
 NODATA = 255
 DEFAULT_THRESHOLD = 0.5
 
@@ -139,8 +141,9 @@ class Decoder:
     Parameters
     ----------
     name
-        ``boxes`` (a list of dicts), ``heatmap`` (centre peaks, one channel a class, then
-        optionally log height and log width), ``regions`` (connected score regions).
+        ``boxes`` (a list of dicts, or dense boxes with scores), ``yolo``, ``masks`` (a list of
+        dicts), ``heatmap`` (centre peaks, one channel a class, then optionally log height and log
+        width), ``regions`` (connected score regions).
     threshold
         Least score, 0..1; objects score strictly more.
     radius
@@ -149,6 +152,19 @@ class Decoder:
         Side in pixels of the square drawn around a point; None where the model gives the size.
     size_unit
         Pixels that a size channel of 0 stands for: ``height = size_unit * exp(channel)``.
+    activation
+        What makes 0..1 of the scores of dense boxes and YOLO: ``none``, ``sigmoid``, ``softmax``.
+    nms
+        Least IoU of two boxes of one class of one window that are one object; None is the usual
+        one: 0.5 for dense boxes and YOLO, and for lists of dicts none at all, because such models
+        have done it themselves.
+    anchors
+        Of dense boxes that are offsets: centre x, centre y, width and height in window pixels, one
+        for each box. Offsets are dx, dy in shares of the anchor's size, dw, dh logarithms of it
+        (Ren et al. 2015, "Faster R-CNN").
+    layout
+        Of YOLO: ``channels_first`` (4 + K, box), ``channels_last`` (box, 4 + K) or ``objectness``
+        (box, 5 + K) for K classes; "" is told by the shape.
     """
 
     name: str
@@ -156,15 +172,34 @@ class Decoder:
     radius: int = 1
     box_size: float | None = None
     size_unit: float = 1.0
+    activation: str = "none"
+    nms: float | None = None
+    anchors: tuple[tuple[float, ...], ...] = ()
+    layout: str = ""
 
     def __post_init__(self) -> None:
-        possible = ("boxes", "heatmap", "regions")
-        if self.name not in possible:
-            raise ModelError(f"decoder {self.name!r} is not one of {', '.join(possible)}")
+        anchors = tuple(tuple(float(side) for side in anchor) for anchor in self.anchors)
+        object.__setattr__(self, "anchors", anchors)
+        for option, value, possible in (
+            ("decoder", self.name, ("boxes", "yolo", "masks", "heatmap", "regions")),
+            ("activation", self.activation, ACTIVATIONS),
+            ("layout", self.layout, ("", *YOLO_LAYOUTS)),
+        ):
+            if value not in possible:
+                raise ModelError(f"{option} {value!r} is not one of {', '.join(possible)}")
+        if self.nms is not None and not 0 < self.nms <= 1:
+            raise ModelError(f"nms {self.nms} is no IoU; give a number above 0, up to 1 for none")
+        if not all(len(a) == 4 and a[2] > 0 and a[3] > 0 for a in anchors):
+            raise ModelError("an anchor is cx, cy, width, height in pixels, the last two above 0")
         if not 0 <= self.threshold <= 1:
             raise ModelError(f"threshold {self.threshold} is outside 0..1")
         if self.radius < 1:
             raise ModelError(f"radius {self.radius} is below one pixel")
+
+    @property
+    def answers_objects(self) -> bool:
+        """Tell whether the model answers objects of its window rather than scores of pixels."""
+        return self.name in ("boxes", "yolo", "masks")
 
     @property
     def points(self) -> bool:

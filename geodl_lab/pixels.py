@@ -11,9 +11,9 @@ import numpy as np
 import xarray as xr
 
 from geodl_lab.dates import stack_dates
-from geodl_lab.decode import ClassHead, EntropyHead, Head, ProbabilityHead, ValueHead
 from geodl_lab.errors import ModelError, OptionError
 from geodl_lab.grid import Window
+from geodl_lab.heads import ClassHead, EntropyHead, Head, ProbabilityHead, ValueHead
 from geodl_lab.inference import DenseWork, chunk_lattice, run_chunks
 from geodl_lab.lazy import lazy_dense
 from geodl_lab.options import make_options

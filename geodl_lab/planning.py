@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +18,6 @@ from geodl_lab.errors import OptionError
 from geodl_lab.grid import Axis, Grid
 from geodl_lab.package import Field, ModelPackage
 from geodl_lab.runtime import Model, Session, open_session
-
-DENSE = ("heatmap", "regions")
-"""Decoders that read objects from a score raster; all others answer boxes of a window."""
 
 LOGGER = logging.getLogger("geodl_lab")
 
@@ -103,7 +101,7 @@ def plan(
         If the device, precision, tolerance or augmentation is not possible here.
     """
     package = model.package
-    if tta and package.decoder is not None and package.decoder.name not in DENSE:
+    if tta and package.decoder is not None and package.decoder.answers_objects:
         raise OptionError(
             f"model {package.name!r} answers boxes, whose scores cannot be averaged over turns; "
             "leave tta out"
@@ -180,11 +178,23 @@ def tolerated(package: ModelPackage, seam_tolerance: float) -> Field:
 
 def _axis(package: ModelPackage, size: int, window: int, halo: int) -> Axis:
     field = package.field
-    boxes = package.decoder is not None and package.decoder.name not in DENSE
+    boxes = package.decoder is not None and package.decoder.answers_objects
     # Boxes: over the rim a detector would see mirror images, so its windows stay inside too.
     clamped = boxes or (field.finite and field.crop == 0)
     fixed = package.fixed_window or boxes or not clamped
-    return Axis(size, window, halo, field.stride, clamped=clamped, fixed=fixed)
+    axis = Axis(size, window, halo, field.stride, clamped=clamped, fixed=fixed)
+    return axis if fixed else _balanced(axis, package.window)
+
+
+def _balanced(axis: Axis, least: int) -> Axis:
+    """Return the axis with as many windows, but no larger than they need to be.
+
+    A raster a little larger than one window would else be computed almost twice.
+    """
+    count, stride = axis.count, axis.stride
+    needed = (axis.padded + 2 * axis.halo * (count - 1)) / count
+    window = max(math.ceil(needed / stride) * stride, -(-least // stride) * stride)
+    return dataclasses.replace(axis, window=min(window, axis.window)) if count > 1 else axis
 
 
 def _capped(package: ModelPackage, window: int) -> int:

@@ -16,7 +16,7 @@ from scipy import ndimage
 from geodl_lab.errors import OptionError
 from geodl_lab.grid import Axis, Grid, Tile, Window
 from geodl_lab.inference import Source, prepare
-from geodl_lab.planning import DENSE, Plan
+from geodl_lab.planning import Plan
 from geodl_lab.raster import Part
 
 SEAMS = 8
@@ -58,7 +58,7 @@ def measure_seams(planned: Plan, source: Source) -> SeamError:
         If the model answers objects, not scores of pixels.
     """
     decoder = planned.model.package.decoder
-    if decoder is not None and decoder.name not in DENSE:
+    if decoder is not None and decoder.answers_objects:
         raise OptionError(
             f"model {planned.model.name!r} answers boxes, so there are no scores to compare at "
             "seams; leave seam_error out"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import filelock
-import pyogrio.errors
 import rasterio.errors
 from rasterio._err import CPLE_BaseError
 
-from geodl_lab.checkpoints import is_resumable, sync
+from geodl_lab.checkpoints import RUN_TAG, is_resumable, key_hash, sync
 from geodl_lab.errors import GeodlError, OutputError
 
 SIDECARS = ("", ".aux.xml", ".ovr", ".msk")
@@ -25,8 +25,6 @@ WRITE_ERRORS = (
     OSError,
     CPLE_BaseError,  # what rasterio lets through where a file is closed or copied
     rasterio.errors.RasterioError,
-    pyogrio.errors.DataSourceError,
-    pyogrio.errors.DataLayerError,
 )
 
 
@@ -139,6 +137,37 @@ def check_ending(target: Path, endings: tuple[str, ...]) -> None:
         raise OutputError(
             f"{target.name!r} is of no format we write; end it on {', '.join(endings)}"
         )
+
+
+def is_complete(
+    target: Path, tags: Callable[[Path], Mapping[str, Any]], key: Mapping[str, Any]
+) -> bool:
+    """Tell whether a run that is to be resumed has already made its output.
+
+    Parameters
+    ----------
+    target
+        The output.
+    tags
+        Reads what a finished output says about itself.
+    key
+        Of the run that is to be resumed.
+
+    Raises
+    ------
+    OutputError
+        If the target is there, was not made by such a run, and nothing waits to be resumed.
+    """
+    if not target.exists() or workplace(target).exists():
+        return False
+    with contextlib.suppress(*WRITE_ERRORS, ValueError):
+        if tags(target).get(RUN_TAG) == key_hash(key):
+            return True
+    raise OutputError(
+        f"{str(target)!r} exists, but was made from another input, model or recipe, and there is "
+        "no unfinished run beside it to resume; choose another output, or overwrite it on purpose "
+        "(--overwrite, overwrite=True)"
+    )
 
 
 def _publish(folder: Path, target: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import rioxarray  # noqa: F401  the .rio accessor
+import shapely
 import torch
 import xarray as xr
 from affine import Affine
@@ -147,21 +149,63 @@ class RegionDetector(nn.Module):
         super().__init__()
         self.level = level
 
-    def forward(self, x: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+    def forward(self, x: torch.Tensor) -> Any:
         """Map (N, C, H, W) to one dict of boxes, labels and scores an image."""
-        return [self._image(image[0].cpu().numpy()) for image in x]
+        return [self.answer(image[0].cpu().numpy() > self.level) for image in x]
 
-    def _image(self, image: np.ndarray) -> dict[str, torch.Tensor]:
-        labels, _ = ndimage.label(image > self.level, np.ones((3, 3)))
-        found = [
-            (columns.start, rows.start, columns.stop, rows.stop)
-            for rows, columns in ndimage.find_objects(labels)
+    def answer(self, bright: np.ndarray) -> Any:
+        """Answer one image, of which the bright pixels (y, x) are given."""
+        return _listed(boxes=torch.tensor(_region_boxes(bright)))
+
+
+class MaskDetector(RegionDetector):
+    """Answers the pixels of bright regions, as probabilities."""
+
+    def answer(self, bright: np.ndarray) -> dict[str, torch.Tensor]:
+        """Answer one image with masks (n, 1, H, W)."""
+        labels, count = ndimage.label(bright, np.ones((3, 3)))
+        masks = labels == np.arange(1, count + 1)[:, None, None]  # (n, H, W)
+        soft = np.where(masks[:, None], 0.8, 0.1).astype(np.float32)
+        return _listed(boxes=torch.tensor(_region_boxes(bright)), masks=torch.from_numpy(soft))
+
+
+class RotatedDetector(RegionDetector):
+    """Answers the smallest rectangle around each bright region: cx, cy, w, h, angle."""
+
+    def answer(self, bright: np.ndarray) -> dict[str, torch.Tensor]:
+        """Answer one image with boxes (n, 5)."""
+        labels, _ = ndimage.label(bright, np.ones((3, 3)))
+        rows = [
+            _rotated(labels[place] == number, place[0].start, place[1].start)
+            for number, place in enumerate(ndimage.find_objects(labels), 1)
         ]
-        return {
-            "boxes": torch.tensor(found, dtype=torch.float32).reshape(-1, 4),
-            "labels": torch.ones(len(found), dtype=torch.int64),
-            "scores": torch.full((len(found),), 0.9),
-        }
+        return _listed(boxes=torch.tensor(rows).reshape(-1, 5))
+
+
+class YoloDetector(RegionDetector):
+    """Answers every bright region twice, a bit aside and less sure, among boxes of nothing.
+
+    Parameters
+    ----------
+    arrange
+        Makes the answer of cx, cy, w, h (N, A, 4) and scores (N, A, 1).
+    """
+
+    def __init__(self, arrange: Callable[[torch.Tensor, torch.Tensor], Any]) -> None:
+        super().__init__()
+        self.arrange = arrange
+
+    def forward(self, x: torch.Tensor) -> Any:
+        """Map (N, C, H, W) to what ``arrange`` makes of 500 boxes an image."""
+        boxes, scores = torch.zeros(len(x), 500, 4), torch.zeros(len(x), 500, 1)
+        for index, image in enumerate(x):
+            found = torch.tensor(_region_boxes(image[0].cpu().numpy() > self.level)[:250])
+            size, count = found[:, 2:] - found[:, :2], len(found)
+            boxes[index, :count] = torch.hstack([(found[:, :2] + found[:, 2:]) / 2, size])
+            boxes[index, 250 : 250 + count] = boxes[index, :count]
+            boxes[index, 250 : 250 + count, 0] += size[:, 0] / 10
+            scores[index, :count], scores[index, 250 : 250 + count] = 0.9, 0.8
+        return self.arrange(boxes, scores)
 
 
 class ScoreNet(nn.Module):
@@ -182,6 +226,18 @@ def paint(
     return wrap(values)
 
 
+def paint_turned(
+    shape_yx: tuple[int, int], boxes: list[tuple[float, float, float, float, float]]
+) -> xr.DataArray:
+    """Make a dark one-band raster with bright rectangles cx, cy, w, h, angle (radians, x to y)."""
+    values, (y, x) = np.full((1, *shape_yx), 10, dtype=np.uint8), np.indices(shape_yx) + 0.5
+    for cx, cy, width, height, angle in boxes:
+        along = (x - cx) * np.cos(angle) + (y - cy) * np.sin(angle)
+        across = (y - cy) * np.cos(angle) - (x - cx) * np.sin(angle)
+        values[0, (np.abs(along) < width / 2) & (np.abs(across) < height / 2)] = 230
+    return wrap(values)
+
+
 def pixel_boxes(frame: Any, raster: xr.DataArray) -> list[tuple[int, int, int, int]]:
     """Return the boxes of detections in pixels, x0, y0, x1, y1, sorted."""
     inverse = ~raster.rio.transform()
@@ -191,6 +247,34 @@ def pixel_boxes(frame: Any, raster: xr.DataArray) -> list[tuple[int, int, int, i
         x1, y1 = inverse * (east, south)
         found.append((round(x0), round(y0), round(x1), round(y1)))
     return sorted(found)
+
+
+def _region_boxes(bright: np.ndarray) -> np.ndarray:
+    """Return the boxes x0, y0, x1, y1 of connected regions of pixels, (region, 4), float32."""
+    labels, _ = ndimage.label(bright, np.ones((3, 3)))
+    found = [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(labels)]
+    return np.array(found, dtype=np.float32).reshape(-1, 4)
+
+
+def _rotated(pixels: np.ndarray, top: int, left: int) -> list[float]:
+    """Return the smallest rectangle around the pixels of a crop as cx, cy, w, h, angle."""
+    y, x = np.nonzero(pixels)
+    squares = shapely.MultiPoint(np.vstack([np.column_stack([x + left + i, y + top + j])
+                                            for i in (0, 1) for j in (0, 1)]))  # fmt: skip
+    corners = shapely.get_coordinates(shapely.oriented_envelope(squares))
+    along, across = corners[1] - corners[0], corners[2] - corners[1]
+    sides = np.hypot(*along), np.hypot(*across)
+    return [*corners[:4].mean(axis=0), *sides, np.arctan2(along[1], along[0])]
+
+
+def _listed(**answer: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Add labels and scores to the objects of one image."""
+    count = len(answer["boxes"])
+    return {
+        **answer,
+        "labels": torch.ones(count, dtype=torch.int64),
+        "scores": torch.full((count,), 0.9),
+    }
 
 
 def _block(source: int, width: int, norm: str) -> nn.Sequential:

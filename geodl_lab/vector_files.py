@@ -21,6 +21,8 @@ import numpy as np
 import pandas
 import pyarrow
 import pyarrow.parquet
+import pyogrio
+import pyogrio.errors
 import shapely
 
 from geodl_lab.errors import OutputError
@@ -113,10 +115,13 @@ def object_writer(
     """
     template = template.iloc[:0].copy()
     template.attrs = dict(attrs)
-    with VECTOR_FORMATS[path.suffix.lower()](path, template) as sink:
-        writer = ObjectWriter(sink, template)
-        yield writer
-        writer.close()
+    try:
+        with VECTOR_FORMATS[path.suffix.lower()](path, template) as sink:
+            writer = ObjectWriter(sink, template)
+            yield writer
+            writer.close()
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        raise OSError(str(error)) from error
 
 
 def write_objects(frame: geopandas.GeoDataFrame, path: Path) -> None:
@@ -140,6 +145,25 @@ def save_objects(
     with staged(target, overwrite=overwrite) as path:
         write_objects(frame, path)
     return target
+
+
+def read_attrs(path: Path) -> dict[str, str]:
+    """Return what a file that we wrote says about how it was made."""
+    if path.suffix.lower() == ".parquet":
+        about = pyarrow.parquet.read_schema(path).metadata or {}
+        return json.loads(about.get(b"PANDAS_ATTRS", b"{}"))
+    if path.suffix.lower() == ".gpkg":
+        return dict(pyogrio.read_info(path).get("layer_metadata") or {})
+    with path.open(encoding="utf-8") as file:
+        head = json.loads(file.readline().rstrip()[: -len("[")] + "[]}")
+    return json.loads(head.get("description", "{}"))
+
+
+def read_count(path: Path) -> int:
+    """Return the number of objects in a file."""
+    if path.suffix.lower() == ".parquet":
+        return pyarrow.parquet.read_metadata(path).num_rows
+    return int(pyogrio.read_info(path, force_feature_count=True)["features"])
 
 
 def file_tags(attrs: Mapping[str, Any]) -> dict[str, str]:

@@ -101,7 +101,7 @@ def test_the_run_joins_the_parts(tmp_path, monkeypatch, finite_model):
             classify_file(source, target, finite_model, **options)
         ),
     )  # fmt: skip
-    monkeypatch.setattr(demo, "detect_file", lambda *_, **__: trees)
+    monkeypatch.setattr(demo, "detect_file", lambda _, path, *__, **___: trees.to_parquet(path))
 
     def progress(stage):
         stages.append(stage)

@@ -1,17 +1,9 @@
-import random
-
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from geodl_lab.detections import Detections, concatenate, empty, merge_windows
-from geodl_lab.grid import Axis, Grid, Window
-
-SHAPE = (300, 400)
-GRID = Grid(
-    *(Axis(size, 128, 32, clamped=False, fixed=True) for size in SHAPE),
-)
+from geodl_lab.detections import Detections, concatenate, empty
+from geodl_lab.grid import Window
+from geodl_lab.masks import from_crops
 
 
 def detections(*boxes, label=1, score=0.9):
@@ -22,96 +14,16 @@ def detections(*boxes, label=1, score=0.9):
     )
 
 
-def seen(boxes, *, shift=0.0):
-    """What a perfect detector sees in every window: boxes cut off at the window's edge."""
-    found = []
-    for number, tile in enumerate(GRID.tiles()):
-        window = tile.window
-        cut = []
-        for x0, y0, x1, y1 in boxes:
-            inner = (
-                max(x0, window.x), max(y0, window.y), min(x1, window.right), min(y1, window.bottom)
-            )  # fmt: skip
-            if inner[0] < inner[2] and inner[1] < inner[3]:
-                cut.append(tuple(side + shift * (number % 3 - 1) for side in inner))
-        found.append((tile, detections(*cut)))
-    return found
-
-
-def merged(found):
-    return merge_windows(found, GRID.whole).boxes.astype(int).tolist()
-
-
-@st.composite
-def apart(draw):
-    """Boxes in a 4 x 3 checkerboard of cells, so that none touches another."""
-    boxes = []
-    for row in range(3):
-        for column in range(4):
-            if draw(st.booleans()):
-                x0 = column * 100 + draw(st.integers(0, 40))
-                y0 = row * 100 + draw(st.integers(0, 40))
-                size = st.integers(1, 50)
-                boxes.append((x0, y0, x0 + draw(size), y0 + draw(size)))
-    return boxes
-
-
-@given(apart())
-def test_objects_smaller_than_the_halo_come_once(boxes):
-    assert sorted(merged(seen(boxes))) == sorted(map(list, boxes))
-
-
-@pytest.mark.parametrize(
-    "box",
-    [
-        (10, 50, 390, 60),  # longer than a window, across
-        (50, 5, 60, 295),  # down
-        (5, 5, 395, 295),  # larger than a window in both
-        (60, 60, 70, 70),  # on the corner of four cores
-        (0, 0, 400, 20),  # along the rim
-        (63, 63, 65, 65),
-    ],
-)
-def test_long_objects_and_corners_come_once(box):
-    assert merged(seen([box])) == [list(box)]
-
-
-def test_two_long_objects_stay_two():
-    boxes = [(10, 50, 390, 60), (10, 64, 390, 74)]
-    assert merged(seen(boxes)) == [list(box) for box in boxes]
-
-
-def test_windows_that_disagree_by_a_pixel_report_one_object():
-    for x0 in range(50, 80):
-        found = seen([(x0, 60, x0 + 20, 80)], shift=1.0)
-        assert len(merged(found)) == 1
-
-
-def test_order_of_windows_does_not_matter():
-    found = seen([(10, 50, 390, 60), (60, 100, 70, 110), (200, 90, 230, 290)], shift=0.7)
-    expected = merge_windows(found, GRID.whole)
-    for seed in range(5):
-        shuffled = random.Random(seed).sample(found, len(found))
-        result = merge_windows(shuffled, GRID.whole)
-        assert np.array_equal(result.boxes, expected.boxes)
-        assert np.array_equal(result.scores, expected.scores)
-
-
-def test_classes_are_kept_apart():
-    one, other = detections((10, 10, 20, 20), label=1), detections((10, 10, 20, 20), label=2)
-    tile = GRID.tile(0, 0)
-    assert len(merge_windows([(tile, concatenate([one, other]))], GRID.whole)) == 2
-
-
-def test_boxes_of_one_window_are_the_models_business():
-    tile = GRID.tile(0, 0)
-    found = [(tile, detections((10, 10, 20, 20), (11, 10, 21, 20)))]
-    assert len(merge_windows(found, GRID.whole)) == 2
-
-
-def test_nothing_found_is_no_error():
-    assert len(merge_windows([], GRID.whole)) == 0
-    assert len(merge_windows([(GRID.tile(0, 0), empty())], GRID.whole)) == 0
+def kinds():
+    """Three objects of each kind, the same boxes."""
+    plain = detections((0, 0, 4, 2), (3, 9, 8, 12), (5, 1, 6, 2))
+    x0, y0, x1, y1 = plain.boxes.T
+    corners = np.stack([[x0, x1, x1, x0], [y0, y0, y1, y1]], axis=-1).transpose(1, 0, 2)
+    crops = [(int(b[1]), int(b[0]), np.ones((int(b[3] - b[1]), int(b[2] - b[0])), dtype=bool))
+             for b in plain.boxes]  # fmt: skip
+    yield plain
+    yield Detections(plain.boxes, plain.label_ids, plain.scores, corners)
+    yield Detections(plain.boxes, plain.label_ids, plain.scores, None, from_crops(crops))
 
 
 def test_inside_takes_left_and_top_edges():
@@ -122,3 +34,48 @@ def test_inside_takes_left_and_top_edges():
 def test_parts_that_do_not_belong_together_are_refused():
     with pytest.raises(ValueError, match="do not belong together"):
         Detections(np.zeros((2, 4)), np.zeros(2), np.zeros(3))
+
+
+@pytest.mark.parametrize("found", kinds(), ids=["boxes", "rotated", "masks"])
+def test_every_kind_survives_arrays_joining_moving_and_sorting(found):
+    again = Detections.from_arrays(found.to_arrays())
+    joined = concatenate([empty(), again.select(np.array([2, 1])), again.select([0]), empty()])
+    ordered = joined.moved(10, 20).sorted()
+    assert ordered.boxes.tolist() == [[10, 20, 14, 22], [15, 21, 16, 22], [13, 29, 18, 32]]
+    if found.corners is not None:
+        low, high = ordered.corners.min(axis=1), ordered.corners.max(axis=1)
+        assert np.array_equal(np.hstack([low, high]), ordered.boxes)
+    if found.masks is not None:
+        assert np.array_equal(ordered.masks.boxes, ordered.boxes)
+        assert ordered.masks.areas.tolist() == [8, 1, 15]
+    assert all(array.dtype != object for array in found.to_arrays().values())
+
+
+@pytest.mark.parametrize("found", kinds(), ids=["boxes", "rotated", "masks"])
+def test_clipping_cuts_and_drops(found):
+    cut = found.clipped(Window(1, 1, 9, 4))  # rows 1 to 10, columns 1 to 5
+    assert cut.boxes.tolist() == [[1, 1, 4, 2], [3, 9, 5, 10]]
+    if found.masks is not None:
+        assert cut.masks.areas.tolist() == [3, 2]
+
+
+def test_a_mask_may_leave_an_area_that_its_box_still_meets():
+    corner = np.eye(5, dtype=bool)
+    found = Detections(np.array([[0.0, 0, 5, 5]]), np.ones(1, int), np.ones(1), None,
+                       from_crops([(0, 0, corner)]))  # fmt: skip
+    assert len(found.clipped(Window(3, 0, 2, 2))) == 0
+    assert found.clipped(Window(2, 0, 3, 4)).boxes.tolist() == [[2, 2, 4, 4]]
+
+
+def test_the_order_does_not_depend_on_the_order_before():
+    """Also of objects that share box, label and score and differ only in shape."""
+    masks = from_crops([(0, 0, np.eye(4, dtype=bool)), (0, 0, np.eye(4, dtype=bool)[::-1])])
+    twins = Detections(np.array([[0.0, 0, 4, 4]] * 2), np.ones(2, int), np.ones(2), None, masks)
+    one, other = twins.sorted(), twins.select(np.array([1, 0])).sorted()
+    assert np.array_equal(one.masks.runs, other.masks.runs)
+
+
+def test_kinds_are_not_mixed():
+    plain, rotated, _ = kinds()
+    with pytest.raises(ValueError, match="with and without corners"):
+        concatenate([plain, rotated])

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from geodl_lab import from_torch, settings
-from geodl_lab.decode import ClassHead
 from geodl_lab.errors import CancelledError, RunError
 from geodl_lab.grid import Tile, Window
+from geodl_lab.heads import ClassHead
 from geodl_lab.inference import DenseWork, chunk_lattice, in_order, prepare, run_chunk, run_chunks
 from geodl_lab.package import InputSpec
 from geodl_lab.planning import plan

@@ -13,15 +13,18 @@ ROOT = Path(__file__).parents[1] / "geodl_lab"
 ROWS = (
     ("errors", "settings", "_version", "nets", "nodata"),
     ("grid", "package", "devices"),
-    ("detections", "runtime", "bands", "checkpoints"),
-    ("receptive", "decode", "options", "staging"),
-    ("packages", "planning", "vector_files"),
+    ("masks", "runtime", "bands", "checkpoints"),
+    ("detections", "options", "staging"),
+    ("receptive", "heads", "overlaps", "regions", "vector_files"),
+    ("dense_boxes", "peaks", "stitching"),
+    ("boxes", "finders"),
+    ("packages", "planning"),
     ("inference",),
     ("raster",),
-    ("cells", "lazy_blocks", "outputs", "seams", "dates"),
-    ("resample",),
+    ("cells", "lazy_blocks", "raster_files", "seams", "dates"),
+    ("resample", "outputs"),
     ("lazy", "runs"),
-    ("pixels", "plotting"),
+    ("pixels", "plotting", "vectors"),
     ("objects",),
     ("files",),
     ("demo",),
@@ -30,9 +33,12 @@ ROWS = (
     ("testing",),
 )
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
-TORCH = {"devices", "runtime", "receptive", "decode", "nets", "packages", "testing"}
+TORCH = {
+    "devices", "runtime", "receptive", "heads", "dense_boxes", "boxes", "nets", "packages",
+    "testing",
+}  # fmt: skip
 PLAIN = {
-    "errors", "settings", "_version", "nodata", "grid", "detections", "package", "bands",
+    "errors", "settings", "_version", "nodata", "grid", "masks", "detections", "package", "bands",
     "checkpoints", "options",
 }  # fmt: skip
 FRAMES = {"geopandas", "pandas", "pyogrio", "pyarrow", "dask"}

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from geodl_lab import settings
-from geodl_lab.decode import ClassHead
 from geodl_lab.grid import Window
+from geodl_lab.heads import ClassHead
 from geodl_lab.inference import DenseWork
 from geodl_lab.lazy import lazy_dense
 from geodl_lab.planning import plan

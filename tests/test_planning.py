@@ -1,8 +1,14 @@
+import dataclasses
+
 import pytest
 import torch
+from hypothesis import HealthCheck, given
+from hypothesis import settings as tries
+from hypothesis import strategies as st
 
 from geodl_lab import from_torch, settings
 from geodl_lab.errors import OptionError
+from geodl_lab.grid import Axis
 from geodl_lab.options import Options
 from geodl_lab.planning import choose_window, plan
 from geodl_lab.testing import RandomNet
@@ -26,6 +32,21 @@ def test_the_window_is_the_smallest_near_the_cheapest(stride, budget, monkeypatc
     possible = [w for w in range(least, 9000, stride) if field.memory * w * w <= budget]
     good = [w for w in possible if cost(w) <= settings.NEAR_BEST * min(map(cost, possible))]
     assert window == (good[0] if good else least)
+
+
+@tries(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(300, 5000), st.sampled_from([0, 4, 12]))
+def test_windows_are_as_even_as_the_stride_allows(finite_model, size, halo):
+    field = dataclasses.replace(finite_model.package.field, halo=halo)
+    model = dataclasses.replace(
+        finite_model, package=dataclasses.replace(finite_model.package, field=field)
+    )
+    axis = plan(model, (size, size)).grid.rows
+    largest, _ = choose_window(model.package)
+    plain = Axis(size, largest, halo, field.stride)
+    assert axis.count == plain.count and axis.window <= plain.window
+    if axis.count > 1 and axis.window > 64:  # one stride less would not reach
+        assert axis.count * (axis.window - field.stride) - 2 * halo * (axis.count - 1) < size
 
 
 def test_the_window_does_not_depend_on_cores(finite_model, monkeypatch):

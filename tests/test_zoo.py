@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import geodl_lab
-from geodl_lab.decode import LogitHead
+from geodl_lab.heads import LogitHead
 from geodl_lab.inference import DenseWork, run_chunk
 from geodl_lab.packages.registry import ZOO
 from geodl_lab.planning import plan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from geodl_lab.boxes import read_boxes
+from geodl_lab.dense_boxes import is_dense, yolo_layout
 from geodl_lab.detections import TOUCH
 from geodl_lab.devices import on_one_thread
 from geodl_lab.errors import ModelError, first_line
+from geodl_lab.grid import Window
 from geodl_lab.package import (
     DECODERS,
     DEFAULT_THRESHOLD,
@@ -41,11 +45,15 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
     cell_size: float | None = None,
     fixed_window: bool = False,
     padding: int | None = None,
+    max_object: int | None = None,
     decoder: str = "auto",
     threshold: float = DEFAULT_THRESHOLD,
     radius: int = 2,
     box_size: float | None = None,
     size_unit: float = 1.0,
+    activation: str = "none",
+    nms: float | None = None,
+    anchors: Sequence[Sequence[float]] = (),
     name: str = "",
 ) -> Model:
     """Wrap a module that maps float bands (N, C, H, W) to scores or boxes.
@@ -57,9 +65,7 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
     ----------
     module
         For ``classify``: answers scores (N, K, H, W); for ``regress``: values (N, K, H, W). For
-        ``detect``: a list of dicts, one an image, with ``boxes`` (x0, y0, x1, y1 in window
-        pixels), ``labels`` (from 1, 0 is background) and ``scores`` (0..1); or logits
-        (N, K, H, W), one map a class, K may be one more with the background first.
+        ``detect``: see ``decoder``.
     task
         ``classify``, ``detect`` or ``regress``.
     bands
@@ -79,15 +85,42 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
     fixed_window
         True if the module takes no other size than ``window``.
     padding
-        Context in pixels on each side where the field is unbounded or the answer is boxes;
-        default a quarter window. It is the largest object that is seen whole by some window.
+        Context in pixels on each side where the field is unbounded; default a quarter window.
+    max_object
+        Where the module answers objects: length in pixels up to which some window sees an object
+        whole; longer ones are stitched. It is the context on each side, default a quarter window;
+        ``padding`` says the same there.
     decoder
-        ``auto`` (boxes, or connected regions of a score map), ``boxes``, or ``heatmap`` (peaks;
-        two more channels are log height and log width).
+        ``auto`` takes a list of dicts, or a pair or dict of tensors, as ``boxes`` and a score map
+        as connected regions.
+
+        ``boxes``
+            A list of dicts, one an image, with ``boxes`` (x0, y0, x1, y1 in window pixels; or
+            rotated: cx, cy, w, h and the angle in radians by which x turns towards y; or x, y of
+            four corners), ``labels`` (from 1, 0 is background) and ``scores`` (0..1). Or dense:
+            boxes (N, A, 4) and scores (N, A, K), as a pair or a dict of ``boxes`` and ``scores``;
+            K may be one more with the background first.
+        ``masks``
+            The same list with ``masks`` (n, H, W) or (n, 1, H, W), booleans or 0..1 of which more
+            than a half is inside; ``boxes`` may be left out.
+        ``yolo``
+            A tensor (N, 4 + K, A) or (N, A, 4 + K) of cx, cy, w, h in window pixels and K class
+            scores, or (N, A, 5 + K) with an objectness before them.
+        ``heatmap``
+            Logits (N, K, H, W) with a peak at each object's centre; two more channels are log
+            height and log width.
+        ``regions``, only by ``auto``
+            Logits (N, K, H, W), one map a class; K may be one more with the background first.
     threshold
         Least score 0..1 of an object.
     radius, box_size, size_unit
         Of heat maps, see `geodl_lab.package.Decoder`.
+    activation, anchors
+        Of dense boxes and YOLO: what makes 0..1 of their scores (``none``, ``sigmoid``,
+        ``softmax``), and (cx, cy, w, h) in window pixels for boxes that are offsets.
+    nms
+        IoU above which two boxes of one class of one window are one object; default 0.5 for dense
+        boxes and YOLO, none for lists of dicts, whose modules have done it themselves.
     name
         Name in results; default the class of the module.
 
@@ -114,19 +147,23 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
         classes = ("value",)
     labels = make_classes(classes, first=1 if task == "detect" else 0)
     kind = _decoder_name(task, decoder, answer)
-    _check_answer(answer, task, kind, len(labels), box_size)
+    how = _decoder(kind, threshold, radius, box_size, size_unit, activation, nms, anchors)
+    if how is None or not how.answers_objects:
+        _check_scores(answer, task, kind, len(labels), box_size)
     package = ModelPackage(
         name=name or type(module).__name__,
         task=task,
         inputs=inputs,
         classes=labels,
         window=window,
-        field=_field(module, inputs.count, window, kind, padding),
-        decoder=Decoder(kind, threshold, radius, box_size, size_unit) if kind else None,
+        field=_field(module, inputs.count, window, how, _context(padding, max_object, how)),
+        decoder=how,
         fixed_window=fixed_window,
         layout=_layout(module, inputs.count, window),
         sha256=hash_network(module),
     )
+    if how is not None and how.answers_objects:
+        package = _with_layout(answer, package)
     # Modules may differ in more than their tensors, so each wrapping gets a name of its own.
     return Model(package, module, token=uuid.uuid4().hex, state=fingerprint(module))
 
@@ -207,23 +244,56 @@ def _decoder_name(task: str, decoder: str, answer: Any) -> str:
     if decoder not in DECODERS:
         raise ModelError(f"decoder {decoder!r} is not one of {', '.join(DECODERS)}")
     if decoder == "auto":
-        return "boxes" if isinstance(answer, list | tuple) else "regions"
-    if decoder in ("boxes", "heatmap"):
-        return decoder
-    raise ModelError(
-        f"decoder {decoder!r} is not available in this version; possible are auto, boxes, heatmap: "
-        "let the module answer a list of dicts with boxes, labels and scores"
-    )
+        return "boxes" if isinstance(answer, list | tuple | dict) else "regions"
+    return decoder
 
 
-def _check_answer(answer: Any, task: str, kind: str, classes: int, box_size: float | None) -> None:
-    if kind == "boxes":
-        if not isinstance(answer, list | tuple) or not all(isinstance(a, dict) for a in answer):
-            raise ModelError(
-                f"the module answers a {type(answer).__name__}; decoder 'boxes' needs a list of "
-                "dicts with boxes, labels and scores, one an image"
-            )
-        return
+def _decoder(kind: str, *options: Any) -> Decoder | None:
+    """Return the decoder with options in the order of its fields, None for pixels."""
+    return Decoder(kind, *options) if kind else None
+
+
+def _context(padding: int | None, max_object: int | None, decoder: Decoder | None) -> int | None:
+    """Return the pixels on each side of a core that were asked for by either name."""
+    if max_object is None:
+        return padding
+    if decoder is None or not decoder.answers_objects:
+        raise ModelError(
+            f"max_object {max_object!r} is of no use here: it is for modules that answer boxes or "
+            "masks; what a score map needs around a core is measured, or said by padding="
+        )
+    if padding is not None:
+        raise ModelError("max_object and padding say the same here; give one of them")
+    return max_object
+
+
+def _with_layout(answer: Any, package: ModelPackage) -> ModelPackage:
+    """Read the objects of the trial, so that what does not fit is told now; note the layout."""
+    decoder = package.decoder
+    assert decoder is not None
+    if decoder.name == "yolo":
+        decoder = dataclasses.replace(decoder, layout=yolo_layout(answer, package))
+    elif not _lists_dicts(answer) and (decoder.name == "masks" or not is_dense(answer)):
+        dense = "" if decoder.name == "masks" else ", or boxes (N, A, 4) and scores (N, A, K)"
+        raise ModelError(
+            f"the module answers {_described(answer)}; decoder {decoder.name!r} needs a list of "
+            f"dicts with {decoder.name}, labels and scores, one an image{dense}"
+        )
+    read_boxes(answer, 0, package, Window(0, 0, package.window, package.window))
+    return dataclasses.replace(package, decoder=decoder)
+
+
+def _lists_dicts(answer: Any) -> bool:
+    return isinstance(answer, list | tuple) and all(isinstance(one, dict) for one in answer)
+
+
+def _described(answer: Any) -> str:
+    if isinstance(answer, torch.Tensor):
+        return f"a tensor {tuple(answer.shape)}"
+    return f"a {type(answer).__name__}"
+
+
+def _check_scores(answer: Any, task: str, kind: str, classes: int, box_size: float | None) -> None:
     if not isinstance(answer, torch.Tensor) or answer.ndim != 4:
         what = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
         raise ModelError(f"the module answers {what}; {task} needs a tensor (N, K, H, W) of scores")
@@ -244,18 +314,24 @@ def _check_answer(answer: Any, task: str, kind: str, classes: int, box_size: flo
 
 
 def _field(
-    module: torch.nn.Module, channels: int, window: int, kind: str, padding: int | None
+    module: torch.nn.Module,
+    channels: int,
+    window: int,
+    decoder: Decoder | None,
+    context: int | None,
 ) -> Field:
-    """Measure the field; boxes have none to measure, their halo is the largest object."""
-    if kind == "boxes":
+    """Measure the field; objects have none to measure, their halo is the largest object."""
+    objects = decoder is not None and decoder.answers_objects
+    if objects:
         field = Field(finite=False, halo=window // 4)
     else:
         field = measure_field(module, channels, window=window)
-    if padding is None or field.finite:
+    if context is None or field.finite:
         return field
-    least = TOUCH + 1 if kind == "boxes" else field.crop
-    if not least <= padding < window / 2:
+    least = TOUCH + 1 if objects else field.crop
+    if not _whole(context) or not least <= context < window / 2:
+        name = "max_object or padding" if objects else "padding"
         raise ModelError(
-            f"padding {padding} is not possible; give {least} to {(window - 1) // 2} pixels"
+            f"{name} {context!r} is not possible; give {least} to {(window - 1) // 2} pixels"
         )
-    return Field(finite=False, halo=padding, crop=field.crop, memory=field.memory)
+    return Field(finite=False, halo=int(context), crop=field.crop, memory=field.memory)

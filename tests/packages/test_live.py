@@ -66,7 +66,7 @@ class Broken(torch.nn.Module):
         (RandomNet(norm="group"), {"padding": 40}, "padding 40 is not possible"),
         (torch.nn.Flatten(), {}, "needs a tensor"),
         (RandomNet(), {"task": "detect", "decoder": "magic"}, "'magic' is not one of auto"),
-        (RandomNet(), {"task": "detect", "decoder": "yolo"}, "'yolo' is not available"),
+        (RandomNet(), {"task": "detect", "decoder": "yolo"}, "decoder 'yolo' needs"),
         (RandomNet(), {"task": "detect", "decoder": "boxes"}, "needs a list of dicts"),
         (RandomNet(), {"classes": [LabelClass(1, "a", "#000000")] * 4}, "same value"),
     ],

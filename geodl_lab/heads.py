@@ -1,0 +1,137 @@
+"""Heads reduce the scores of a batch on its device to what travels back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from geodl_lab.package import NODATA
+
+
+class Head(Protocol):
+    """Reduces scores on the device to what travels back."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        ...
+
+    @property
+    def fill(self) -> float:
+        """Value where the raster has no data."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Number of bands of the result."""
+        ...
+
+    def __call__(self, scores: torch.Tensor) -> torch.Tensor:
+        """Map scores (N, K, H, W) to (N, channels, H, W)."""
+        ...
+
+
+@dataclass(frozen=True)
+class ClassHead:
+    """Class value of the best score; nodata where the best probability is below a threshold.
+
+    Parameters
+    ----------
+    values
+        Class values in channel order.
+    threshold
+        Least probability 0..1, or None for the best class whatever its probability.
+    """
+
+    values: tuple[int, ...]
+    threshold: float | None = None
+    dtype: np.dtype[Any] = np.dtype("uint8")
+    fill: float = NODATA
+    channels: int = 1
+
+    def __call__(self, scores: torch.Tensor) -> torch.Tensor:
+        """Map scores (N, K, H, W) to class values (N, 1, H, W), uint8."""
+        scores = _with_background(scores, len(self.values))
+        table = torch.tensor(self.values, dtype=torch.uint8, device=scores.device)
+        best, index = scores.max(dim=1, keepdim=True)  # (N, 1, H, W) each
+        sure = best.isfinite()  # a net that answers NaN has no class to offer
+        if self.threshold is not None:
+            sure &= scores.softmax(dim=1).amax(dim=1, keepdim=True) >= self.threshold
+        return torch.where(sure, table[index], NODATA)
+
+
+@dataclass(frozen=True)
+class ProbabilityHead:
+    """Softmax probabilities, one channel a class; NaN is nodata."""
+
+    channels: int
+    dtype: np.dtype[Any] = np.dtype("float32")
+    fill: float = np.nan
+
+    def __call__(self, scores: torch.Tensor) -> torch.Tensor:
+        """Map scores (N, K, H, W) to probabilities (N, K, H, W), float32."""
+        return _with_background(scores, self.channels).softmax(dim=1)
+
+
+@dataclass(frozen=True)
+class EntropyHead:
+    """Shannon entropy of the class probabilities in nat; NaN is nodata."""
+
+    classes: int
+    channels: int = 1
+    dtype: np.dtype[Any] = np.dtype("float32")
+    fill: float = np.nan
+
+    def __call__(self, scores: torch.Tensor) -> torch.Tensor:
+        """Map scores (N, K, H, W) to entropies (N, 1, H, W), float32."""
+        share = _with_background(scores, self.classes).softmax(dim=1)
+        return torch.special.entr(share).sum(dim=1, keepdim=True)
+
+
+@dataclass(frozen=True)
+class ValueHead:
+    """The values of a regression as they are; NaN is nodata."""
+
+    channels: int
+    dtype: np.dtype[Any] = np.dtype("float32")
+    fill: float = np.nan
+
+    def __call__(self, scores: torch.Tensor) -> torch.Tensor:
+        """Return values (N, K, H, W), float32."""
+        return scores
+
+
+@dataclass(frozen=True)
+class LogitHead:
+    """Logits of a dense detector, one channel a class, and its size channels as they are.
+
+    Parameters
+    ----------
+    classes
+        Number of classes without background.
+    channels
+        ``classes``, or ``classes + 2`` with log height and log width.
+    """
+
+    classes: int
+    channels: int
+    dtype: np.dtype[Any] = np.dtype("float32")
+    fill: float = -np.inf
+
+    def __call__(self, scores: torch.Tensor) -> torch.Tensor:
+        """Map scores (N, K, H, W) to (N, channels, H, W); a background channel is taken off."""
+        if scores.shape[1] != self.classes + 1 or self.channels != self.classes:
+            return scores
+        others = functional.log_softmax(scores, dim=1)[:, 1:]
+        return torch.special.logit(others.exp().clamp(1e-7, 1 - 1e-7))
+
+
+def _with_background(scores: torch.Tensor, classes: int) -> torch.Tensor:
+    """Give a one-channel net of two classes its second score: the logit against 0."""
+    if scores.shape[1] == 1 and classes == 2:
+        return torch.cat([torch.zeros_like(scores), scores], dim=1)
+    return scores

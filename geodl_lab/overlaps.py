@@ -1,0 +1,181 @@
+"""Which objects overlap, and by how much: pairs from a spatial index, areas by the objects' shape.
+
+The shape is that of `Detections`: pixels where there are masks, polygons where there are corners,
+else boxes. Objects are named by their index, so that a pair is two numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import shapely
+
+from geodl_lab.detections import Detections, clip_boxes
+from geodl_lab.masks import Masks, ragged
+
+BATCH = 50_000
+"""Objects or pairs that are looked at together: bounds the memory."""
+
+Related = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Tells of two arrays of indices (pair,) which pairs matter, shape (pair,), bool."""
+
+
+def touching_pairs(boxes: np.ndarray, related: Related, *, first: int = 0) -> np.ndarray:
+    """Return the related pairs i < j of boxes that touch, with j at least ``first``.
+
+    Parameters
+    ----------
+    boxes
+        Left, top, right, bottom in pixels, shape (object, 4).
+    related
+        Tells which pairs matter.
+    first
+        Objects before this one are not compared with each other.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (2, pair), int64.
+    """
+    shapes = shapely.box(*boxes.T)
+    tree, pairs = shapely.STRtree(shapes), [np.zeros((2, 0), dtype=np.int64)]
+    for start in range(first, len(boxes), BATCH):
+        j, i = tree.query(shapes[start : start + BATCH])  # touching envelopes are met too
+        i, j = i[i < j + start], j[i < j + start] + start
+        kept = related(i, j)
+        pairs.append(np.stack([i[kept], j[kept]]))
+    return np.concatenate(pairs, axis=1)
+
+
+def iou(objects: Detections, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """Return intersection over union of pairs of objects, shape (pair,)."""
+    both = common(objects, i, j)
+    either = areas(objects, i) + areas(objects, j) - both
+    equal = (objects.boxes[i] == objects.boxes[j]).all(axis=1)  # decides where there is no area
+    return np.where(either > 0, both / np.where(either > 0, either, 1), equal)
+
+
+def common(
+    objects: Detections, i: np.ndarray, j: np.ndarray, limits: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the area in square pixels that two objects share, inside ``limits`` (pair, 4)."""
+    if objects.masks is not None:
+        return _common_pixels(objects.masks, i, j, limits)
+    if objects.corners is not None:
+        shapes = shapely.intersection(_polygons(objects.corners[i]), _polygons(objects.corners[j]))
+        return shapely.area(_cut(shapes, limits))
+    shared = clip_boxes(objects.boxes[i], objects.boxes[j])
+    return _box_areas(shared if limits is None else clip_boxes(shared, limits))
+
+
+def areas(objects: Detections, i: np.ndarray, limits: np.ndarray | None = None) -> np.ndarray:
+    """Return the area in square pixels of objects, inside ``limits`` (object, 4)."""
+    if objects.masks is not None:
+        if limits is None:
+            return objects.masks.areas[i]
+        owners, _, start, stop = _runs_of(objects.masks, i, limits)
+        return np.bincount(owners, stop - start, minlength=len(i))
+    if objects.corners is not None:
+        return shapely.area(_cut(_polygons(objects.corners[i]), limits))
+    boxes = objects.boxes[i]
+    return _box_areas(boxes if limits is None else clip_boxes(boxes, limits))
+
+
+def outranked(strong: np.ndarray, weak: np.ndarray, count: int) -> np.ndarray:
+    """Mark what a greedy choice from the strongest on leaves out, shape (object,), bool.
+
+    An object is left out if one that is kept outranks it.
+
+    Parameters
+    ----------
+    strong, weak
+        Indices of rivals, the first outranking the second, shape (pair,); ranks have no circles.
+    count
+        Number of objects.
+    """
+    lost, waiting = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
+    waiting[weak] = True
+    while len(weak):
+        beaten = weak[~waiting[strong]]  # those outranked by one that is kept
+        lost[beaten], waiting[weak] = True, False
+        open_still = ~lost[weak] & ~lost[strong]
+        strong, weak = strong[open_still], weak[open_still]
+        waiting[weak] = True
+    return lost
+
+
+def suppress(objects: Detections, limit: float, *, block: int = 512) -> Detections:
+    """Keep the best of objects of one class that overlap by an IoU above ``limit``.
+
+    Greedy non-maximum suppression, block by block in the order of scores, so that a heap of boxes
+    at one place costs a block squared and not all of them squared.
+    """
+    objects = objects.select(np.lexsort((*objects.boxes.T, -objects.scores)))
+    kept = np.zeros(0, dtype=np.int64)
+    for start in range(0, len(objects), block):
+        near = np.concatenate([kept, np.arange(start, min(start + block, len(objects)))])
+        related = _of_one_class(objects.label_ids[near])
+        i, j = touching_pairs(objects.boxes[near], related, first=len(kept))
+        over = iou(objects, near[i], near[j]) > limit
+        kept = near[~outranked(i[over], j[over], len(near))]
+    return objects.select(kept)
+
+
+def _of_one_class(labels: np.ndarray) -> Related:
+    return lambda i, j: labels[i] == labels[j]
+
+
+def _box_areas(boxes: np.ndarray) -> np.ndarray:
+    return np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
+
+
+def _polygons(corners: np.ndarray) -> np.ndarray:
+    """Return convex polygons of corners (object, 4, 2): crossed or flat ones are no error."""
+    return shapely.convex_hull(shapely.linestrings(corners))
+
+
+def _cut(shapes: np.ndarray, limits: np.ndarray | None) -> np.ndarray:
+    return shapes if limits is None else shapely.intersection(shapes, shapely.box(*limits.T))
+
+
+def _common_pixels(
+    masks: Masks, i: np.ndarray, j: np.ndarray, limits: np.ndarray | None
+) -> np.ndarray:
+    parts = [np.zeros(0)]
+    for start in range(0, len(i), BATCH):
+        batch = slice(start, start + BATCH)
+        inside = None if limits is None else limits[batch]
+        parts.append(_shared_runs(masks, i[batch], j[batch], inside))
+    return np.concatenate(parts)
+
+
+def _shared_runs(
+    masks: Masks, i: np.ndarray, j: np.ndarray, limits: np.ndarray | None
+) -> np.ndarray:
+    """Join the runs of both objects of a pair row by row, and sum what they share."""
+    pair, y, start, stop = _runs_of(masks, i, limits)
+    other_pair, other_y, other_start, other_stop = _runs_of(masks, j, None)
+    low = min(y.min(initial=0), other_y.min(initial=0))
+    high = max(y.max(initial=0), other_y.max(initial=0)) + 1 - low
+    rows, other_rows = pair * high + y - low, other_pair * high + other_y - low
+    first = np.searchsorted(other_rows, rows)
+    counts = np.searchsorted(other_rows, rows, side="right") - first
+    there, here = ragged(first, counts), np.repeat(np.arange(len(rows)), counts)
+    shared = np.minimum(stop[here], other_stop[there]) - np.maximum(start[here], other_start[there])
+    return np.bincount(pair[here], np.maximum(shared, 0), minlength=len(i))
+
+
+def _runs_of(
+    masks: Masks, chosen: np.ndarray, limits: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return place in ``chosen``, row, first and one past last column of runs inside limits."""
+    counts = masks.counts[chosen]
+    owners = np.repeat(np.arange(len(chosen)), counts)
+    y, start, stop = masks.runs[ragged(masks.offsets[chosen], counts)].T.astype(np.int64)
+    if limits is None:
+        return owners, y, start, stop
+    left, top, right, bottom = limits[owners].T.astype(np.int64)
+    start, stop = np.maximum(start, left), np.minimum(stop, right)
+    inside = (y >= top) & (y < bottom) & (start < stop)
+    return owners[inside], y[inside], start[inside], stop[inside]

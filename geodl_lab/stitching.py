@@ -1,0 +1,273 @@
+"""How objects that overlapping windows saw become one set, each object once.
+
+Life of a view: `see` notes where it was seen, `touching` finds the views of other windows that it
+meets, `merge` keeps the best of those that saw an object whole and joins fragments by contact.
+Groups of touching views do not know of each other, so `finders` merges each as soon as no later
+window can touch it, with the same result as all at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from geodl_lab.detections import (
+    Detections,
+    clip_boxes,
+    concatenate,
+    edges,
+    empty,
+    touching_edges,
+)
+from geodl_lab.grid import Tile, Window
+from geodl_lab.overlaps import areas, common, iou, outranked, touching_pairs
+
+SAME = 0.5
+"""Least IoU of one object seen whole by two windows, and least overlap of its fragments."""
+
+COVERED = 0.7
+"""Share of a fragment inside a whole object at which the fragment is that object."""
+
+LEANING = 0.5
+"""Factor on both shares for rotated boxes: around a cut-off piece of an object the smallest
+rectangle is up to twice as large as the piece."""
+
+ASKEW = 0.15
+"""Radians from which two fragments do not lie along the same straight object."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """Objects as single windows saw them.
+
+    Parameters
+    ----------
+    objects
+        In pixels of the raster.
+    windows, cores
+        What the window of each saw and owned: left, top, right, bottom in pixels, shape
+        (view, 4), int64.
+    """
+
+    objects: Detections
+    windows: np.ndarray
+    cores: np.ndarray
+
+    def __len__(self) -> int:
+        """Return the number of views."""
+        return len(self.objects)
+
+    @property
+    def reach(self) -> np.ndarray:
+        """Boxes inside their windows: beyond them nothing was seen. Shape (view, 4)."""
+        return clip_boxes(self.objects.boxes, self.windows)
+
+    @property
+    def depth(self) -> np.ndarray:
+        """Pixels from the middle of the box to the nearest core edge; negative outside."""
+        x, y = self.objects.centres.T
+        left, top, right, bottom = self.cores.T
+        return np.minimum.reduce([x - left, y - top, right - x, bottom - y])
+
+    def select(self, chosen: np.ndarray) -> Views:
+        """Return the views of a mask (view,) or of indices."""
+        return Views(self.objects.select(chosen), self.windows[chosen], self.cores[chosen])
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return the views as plain arrays by name, to be stored or sent."""
+        return self.objects.to_arrays() | {"windows": self.windows, "cores": self.cores}
+
+    def joined(self, other: Views) -> Views:
+        """Return these and other views."""
+        return Views(
+            concatenate([self.objects, other.objects]),
+            np.concatenate([self.windows, other.windows]),
+            np.concatenate([self.cores, other.cores]),
+        )
+
+    @staticmethod
+    def from_arrays(arrays: dict[str, np.ndarray]) -> Views:
+        """Read what `to_arrays` made."""
+        return Views(Detections.from_arrays(arrays), arrays["windows"], arrays["cores"])
+
+
+def see(found: Sequence[tuple[Tile, Detections]]) -> Views:
+    """Note of all objects in which window they were seen."""
+    counts = [len(objects) for _, objects in found]
+    windows = np.array([edges(tile.window) for tile, _ in found], dtype=np.int64).reshape(-1, 4)
+    cores = np.array([edges(tile.core) for tile, _ in found], dtype=np.int64).reshape(-1, 4)
+    objects = concatenate(objects for _, objects in found)
+    return Views(objects, np.repeat(windows, counts, axis=0), np.repeat(cores, counts, axis=0))
+
+
+def touching(views: Views) -> np.ndarray:
+    """Return pairs of views of one class that touch and are of different windows, (2, pair)."""
+    labels, (left, top) = views.objects.label_ids, views.windows[:, :2].T
+
+    def related(i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        return (labels[i] == labels[j]) & ((left[i] != left[j]) | (top[i] != top[j]))
+
+    return touching_pairs(views.reach, related)
+
+
+def merge_windows(found: Sequence[tuple[Tile, Detections]], raster: Window) -> Detections:
+    """Merge what overlapping windows saw, so that every object is reported once.
+
+    An object that touches an inner edge of its window is a fragment. Of an object that several
+    windows saw whole, the view whose middle lies deepest in its window's core counts. Fragments
+    inside a whole object are that object; the others are joined by contact in the strip that both
+    windows saw, which rebuilds objects longer than a window. Objects of one window are never
+    compared with each other: that is the model's own non-maximum suppression, or the decoder's.
+
+    Parameters
+    ----------
+    found
+        Tiles with the objects that each saw, in pixels of the raster.
+    raster
+        The raster; its edges do not make fragments.
+
+    Returns
+    -------
+    Detections
+        Each object once, cut off at the raster's edges, in an order that does not depend on that
+        of ``found``.
+    """
+    views = see(found)
+    return merge(views, touching(views), raster).sorted()
+
+
+def merge(views: Views, pairs: np.ndarray, raster: Window) -> Detections:
+    """Merge views whose touching pairs (2, pair) are known; see `merge_windows`."""
+    fragment = touching_edges(views.objects.boxes, views.windows, np.array(edges(raster)))
+    whole = ~fragment
+    lost = _lost_to_deeper(views, pairs[:, whole[pairs].all(axis=0)])
+    mixed = pairs[:, fragment[pairs[0]] != fragment[pairs[1]]]
+    piece, cover = np.where(fragment[mixed[0]], mixed, mixed[::-1])
+    inside = ~lost[cover]
+    lost |= _covered(views, piece[inside], cover[inside])
+    left = fragment & ~lost
+    joined = _joined(views, pairs[:, left[pairs].all(axis=0)], left)
+    return concatenate([views.objects.select(whole & ~lost), joined]).clipped(raster)
+
+
+def _lost_to_deeper(views: Views, pairs: np.ndarray) -> np.ndarray:
+    """Mark views of an object that another window sees deeper in its core, shape (view,).
+
+    Greedy from the deepest view on, so that a chain of look-alikes keeps every second one.
+    """
+    pairs = pairs[:, iou(views.objects, *pairs) >= SAME]
+    order = np.lexsort((*views.windows[:, :2].T, *views.objects.boxes.T, -views.depth))
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    first = rank[pairs[0]] < rank[pairs[1]]
+    strong, weak = np.where(first, pairs, pairs[::-1])
+    return outranked(strong, weak, len(views))
+
+
+def _covered(views: Views, piece: np.ndarray, cover: np.ndarray) -> np.ndarray:
+    """Mark fragments of objects that some window saw whole, shape (view,)."""
+    shared = common(views.objects, piece, cover)
+    hidden = shared >= _share(COVERED, views.objects) * areas(views.objects, piece)
+    covered = np.zeros(len(views), dtype=bool)
+    covered[piece[hidden]] = True
+    return covered
+
+
+def _joined(views: Views, pairs: np.ndarray, left: np.ndarray) -> Detections:
+    """Join fragments that agree in the strip both windows saw; lone ones stay where owned."""
+    i, j = pairs
+    strip = np.hstack(
+        [
+            np.maximum(views.windows[i, :2], views.windows[j, :2]),
+            np.minimum(views.windows[i, 2:], views.windows[j, 2:]),
+        ]
+    )
+    objects = views.objects
+    smaller = np.minimum(areas(objects, i, strip), areas(objects, j, strip))
+    agree = common(objects, i, j, strip) > _share(SAME, objects) * smaller
+    groups = group(pairs[:, agree], len(views))
+    alone = (np.bincount(groups)[groups] == 1) & left
+    several = left & ~alone
+    chosen, numbers = np.unique(groups[several], return_inverse=True)
+    united = _unite(views.select(several), numbers, len(chosen))
+    return concatenate([objects.select(alone & (views.depth >= 0)), united])
+
+
+def _share(share: float, objects: Detections) -> float:
+    return share if objects.corners is None else share * LEANING
+
+
+def group(pairs: np.ndarray, count: int) -> np.ndarray:
+    """Return the number of the group that each of ``count`` objects is linked to by pairs."""
+    links = coo_array((np.ones(pairs.shape[1], dtype=bool), tuple(pairs)), shape=(count, count))
+    return connected_components(links, directed=False)[1]
+
+
+def _unite(views: Views, numbers: np.ndarray, count: int) -> Detections:
+    """Make one object of each group: its hull or its pixels together, its highest score."""
+    if not count:
+        return empty()
+    objects, order = views.objects, np.argsort(numbers, kind="stable")
+    first = np.searchsorted(numbers[order], np.arange(count))
+    boxes, scores = objects.boxes[order], objects.scores[order]
+    low, high = np.minimum.reduceat(boxes, first), np.maximum.reduceat(boxes, first)
+    united = Detections(
+        np.hstack([low[:, :2], high[:, 2:]]),
+        objects.label_ids[order][first],
+        np.maximum.reduceat(scores, first),
+        None,
+        None if objects.masks is None else objects.masks.united(numbers, count),
+    )
+    if objects.corners is None:
+        return united
+    limit = float((views.windows[:, 3] - views.windows[:, 1]).max())
+    parts = np.split(objects.corners[order], first[1:])
+    corners = np.stack([_around(part, limit) for part in parts])
+    boxes = np.hstack([corners.min(axis=1), corners.max(axis=1)])
+    return Detections(boxes, united.label_ids, united.scores, corners)
+
+
+def _around(parts: np.ndarray, limit: float) -> np.ndarray:
+    """Return the smallest rectangle (4, 2) around the fragments (part, 4, 2) of one object.
+
+    From the largest on, and without those that lie askew to it and that the others cover already:
+    the rectangle around a small cut-off piece may reach out of the object. A rectangle that
+    reaches more than ``limit`` pixels above all fragments is none of a straight object: that
+    becomes upright.
+    """
+    shapes = shapely.convex_hull(shapely.linestrings(parts))
+    order = np.lexsort((*parts.reshape(-1, 8).T, -shapely.area(shapes)))
+    kept, hull = [order[0]], shapes[order[0]]
+    for index in order[1:]:
+        hidden = shapely.area(shapely.intersection(shapes[index], hull))
+        askew = _turn(parts[order[0]], parts[index]) > ASKEW
+        if not askew or hidden < COVERED * LEANING * shapely.area(shapes[index]):
+            kept.append(index)
+            hull = shapely.convex_hull(shapely.union(hull, shapes[index]))
+    points = parts[kept].reshape(-1, 2)
+    found = rectangle(points)
+    return found if found[:, 1].min() >= parts[..., 1].min() - limit else upright(points)
+
+
+def _turn(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the angle in radians between the sides of two rectangles (4, 2), up to pi / 4."""
+    sides = one[1] - one[0], other[1] - other[0]
+    angle = np.subtract(*(np.arctan2(y, x) for x, y in sides)) % (np.pi / 2)
+    return float(min(angle, np.pi / 2 - angle))
+
+
+def rectangle(points: np.ndarray) -> np.ndarray:
+    """Return the corners (4, 2) of the rectangle of least area around points (point, 2)."""
+    found = shapely.get_coordinates(shapely.oriented_envelope(shapely.MultiPoint(points)))
+    return found[:4] if len(found) == 5 else upright(points)  # on one line there is no rectangle
+
+
+def upright(points: np.ndarray) -> np.ndarray:
+    """Return the corners (4, 2) of the bounding box of points (point, 2)."""
+    (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
+    return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])

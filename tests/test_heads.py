@@ -1,0 +1,23 @@
+import torch
+
+from geodl_lab.heads import ClassHead, LogitHead, ProbabilityHead
+
+
+def test_class_head_maps_channels_to_values():
+    scores = torch.tensor([[[[3.0, 0.0]], [[0.0, 1.0]]]])
+    assert ClassHead((7, 40))(scores).tolist() == [[[[7, 40]]]]
+    assert ClassHead((7, 40), threshold=0.9)(scores).tolist() == [[[[7, 255]]]]
+
+
+def test_probability_head_is_a_softmax():
+    scores = torch.randn(1, 3, 4, 5)
+    assert torch.allclose(ProbabilityHead(3)(scores), scores.softmax(1))
+    binary = ProbabilityHead(2)(torch.zeros(1, 1, 2, 2))
+    assert binary.shape == (1, 2, 2, 2) and (binary == 0.5).all()
+
+
+def test_logit_head_takes_the_background_off():
+    scores = torch.randn(1, 3, 4, 5)
+    logits = LogitHead(2, 2)(scores)
+    assert torch.allclose(torch.sigmoid(logits), scores.softmax(1)[:, 1:], atol=1e-5)
+    assert torch.equal(LogitHead(3, 3)(scores), scores)

@@ -1,0 +1,115 @@
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geodl_lab.detections import Detections, concatenate, empty
+from geodl_lab.grid import Axis, Grid
+from geodl_lab.stitching import merge_windows
+
+SHAPE = (300, 400)
+GRID = Grid(
+    *(Axis(size, 128, 32, clamped=False, fixed=True) for size in SHAPE),
+)
+
+
+def detections(*boxes, label=1, score=0.9):
+    return Detections(
+        np.array(boxes, dtype=float).reshape(-1, 4),
+        np.full(len(boxes), label),
+        np.full(len(boxes), score),
+    )
+
+
+def seen(boxes, *, shift=0.0):
+    """What a perfect detector sees in every window: boxes cut off at the window's edge."""
+    found = []
+    for number, tile in enumerate(GRID.tiles()):
+        window = tile.window
+        cut = []
+        for x0, y0, x1, y1 in boxes:
+            inner = (
+                max(x0, window.x), max(y0, window.y), min(x1, window.right), min(y1, window.bottom)
+            )  # fmt: skip
+            if inner[0] < inner[2] and inner[1] < inner[3]:
+                cut.append(tuple(side + shift * (number % 3 - 1) for side in inner))
+        found.append((tile, detections(*cut)))
+    return found
+
+
+def merged(found):
+    return merge_windows(found, GRID.whole).boxes.astype(int).tolist()
+
+
+@st.composite
+def apart(draw):
+    """Boxes in a 4 x 3 checkerboard of cells, so that none touches another."""
+    boxes = []
+    for row in range(3):
+        for column in range(4):
+            if draw(st.booleans()):
+                x0 = column * 100 + draw(st.integers(0, 40))
+                y0 = row * 100 + draw(st.integers(0, 40))
+                size = st.integers(1, 50)
+                boxes.append((x0, y0, x0 + draw(size), y0 + draw(size)))
+    return boxes
+
+
+@given(apart())
+def test_objects_smaller_than_the_halo_come_once(boxes):
+    assert sorted(merged(seen(boxes))) == sorted(map(list, boxes))
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (10, 50, 390, 60),  # longer than a window, across
+        (50, 5, 60, 295),  # down
+        (5, 5, 395, 295),  # larger than a window in both
+        (60, 60, 70, 70),  # on the corner of four cores
+        (0, 0, 400, 20),  # along the rim
+        (63, 63, 65, 65),
+    ],
+)
+def test_long_objects_and_corners_come_once(box):
+    assert merged(seen([box])) == [list(box)]
+
+
+def test_two_long_objects_stay_two():
+    boxes = [(10, 50, 390, 60), (10, 64, 390, 74)]
+    assert merged(seen(boxes)) == [list(box) for box in boxes]
+
+
+def test_windows_that_disagree_by_a_pixel_report_one_object():
+    for x0 in range(50, 80):
+        found = seen([(x0, 60, x0 + 20, 80)], shift=1.0)
+        assert len(merged(found)) == 1
+
+
+def test_order_of_windows_does_not_matter():
+    found = seen([(10, 50, 390, 60), (60, 100, 70, 110), (200, 90, 230, 290)], shift=0.7)
+    expected = merge_windows(found, GRID.whole)
+    for seed in range(5):
+        shuffled = random.Random(seed).sample(found, len(found))
+        result = merge_windows(shuffled, GRID.whole)
+        assert np.array_equal(result.boxes, expected.boxes)
+        assert np.array_equal(result.scores, expected.scores)
+
+
+def test_classes_are_kept_apart():
+    one, other = detections((10, 10, 20, 20), label=1), detections((10, 10, 20, 20), label=2)
+    tile = GRID.tile(0, 0)
+    assert len(merge_windows([(tile, concatenate([one, other]))], GRID.whole)) == 2
+
+
+def test_boxes_of_one_window_are_the_models_business():
+    tile = GRID.tile(0, 0)
+    found = [(tile, detections((10, 10, 20, 20), (11, 10, 21, 20)))]
+    assert len(merge_windows(found, GRID.whole)) == 2
+
+
+def test_nothing_found_is_no_error():
+    assert len(merge_windows([], GRID.whole)) == 0
+    assert len(merge_windows([(GRID.tile(0, 0), empty())], GRID.whole)) == 0
