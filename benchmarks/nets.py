@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -21,7 +23,7 @@ class ResNetUnet(nn.Module):
             widths = (64, 64, 128, 256, 512)
             self.stages = nn.ModuleList(
                 nn.Sequential(_Residual(a, b, 1 if a == b else 2), _Residual(b, b, 1))
-                for a, b in zip(widths, widths[1:], strict=False)
+                for a, b in itertools.pairwise(widths)
             )
             sizes = ((512 + 256, 256), (256 + 128, 128), (128 + 64, 64), (64 + 64, 32), (32, 16))
             self.up = nn.ModuleList(
