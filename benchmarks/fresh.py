@@ -18,8 +18,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def run(module: str, **task: Any) -> dict[str, Any]:
+def run(module: str, *, huge_pages: bool = True, **task: Any) -> dict[str, Any]:
     """Run ``benchmarks.<module>`` on ``task`` in a new process and return what it reports.
+
+    Parameters
+    ----------
+    module, task
+        What to run on what.
+    huge_pages
+        Whether torch asks for huge pages, as geodl_lab has it do; False is torch's own default.
 
     Returns
     -------
@@ -27,7 +34,11 @@ def run(module: str, **task: Any) -> dict[str, Any]:
         What the module's work returned, and ``peak_mb``; or only ``error``, the reason why not.
     """
     command = [sys.executable, "-m", f"benchmarks.{module}", json.dumps(task, default=str)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]]),
+        "THP_MEM_ALLOC_ENABLE": str(int(huge_pages)),
+    }
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )

@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import argparse
 import copy
+import datetime
 import importlib.util
 import json
 import statistics
 import sys
 import tempfile
+import threading
 import time
 import types
 from collections.abc import Callable
@@ -46,35 +48,41 @@ def stand_in_for_pyogrio() -> None:
 
 
 class Clock:
-    """Adds up the time that a module's forwards take on the GPU.
+    """Measures how long forwards of a module keep the GPU busy.
 
     The hooks are plain functions: they stay the same ones in the copy of the module that the
-    package puts on the device.
+    package puts on the device. Forwards may overlap, each on its own thread and stream.
     """
 
     def __init__(self, net: torch.nn.Module) -> None:
-        pairs: list[list[torch.cuda.Event]] = []
+        pairs: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
         self.pairs = pairs
+        local = threading.local()
 
         def begin(_: Any, arguments: tuple[torch.Tensor, ...]) -> None:
             if arguments[0].is_cuda:
-                pairs.append([_event()])
+                local.begun = _event()
 
         def end(_: Any, arguments: tuple[torch.Tensor, ...], answer: Any) -> None:
             if arguments[0].is_cuda:
-                pairs[-1].append(_event())
+                pairs.append((local.begun, _event()))
 
         net.register_forward_pre_hook(begin)
         net.register_forward_hook(end)
 
     def take(self) -> float | None:
-        """Return the seconds since the last call, or None where no forward was seen."""
+        """Return busy seconds since the last call, or None where no forward was seen."""
         if not self.pairs:
             return None
         torch.cuda.synchronize()
-        total = sum(begun.elapsed_time(ended) for begun, ended in self.pairs) / 1000
+        first = self.pairs[0][0]
+        spans = sorted((first.elapsed_time(a), first.elapsed_time(b)) for a, b in self.pairs)
         self.pairs.clear()
-        return total
+        busy, until = 0.0, spans[0][0]
+        for begun, ended in spans:
+            busy += max(0.0, ended - max(begun, until))
+            until = max(until, ended)
+        return busy / 1000
 
 
 class Bench:
@@ -90,15 +98,15 @@ class Bench:
 
     def __init__(self, place: Path, device: str) -> None:
         import geodl_lab  # noqa: PLC0415  after the stand-in
-        from benchmarks import prepare  # noqa: PLC0415
+        from benchmarks import settled  # noqa: PLC0415
 
         self.place, self.device = place, device
-        self.net = prepare.settled_net()
+        self.net = settled.make()
         self.clock = Clock(self.net)
         self.model = geodl_lab.from_torch(
             self.net,
             bands=["red", "green", "blue"],
-            classes=[f"class {k}" for k in range(prepare.CLASSES)],
+            classes=[f"class {k}" for k in range(settled.CLASSES)],
         )
 
     @property
@@ -230,6 +238,8 @@ class Bench:
 def main() -> int:
     """Measure what is asked for and print it as JSON and as tables."""
     options = _options()
+    if options.keep:
+        return _keep(json.loads(Path(options.keep).read_text()))
     if options.device != "cpu" and not torch.cuda.is_available():
         print("no CUDA device: nothing measured")
         return 0
@@ -255,6 +265,14 @@ def main() -> int:
     return 0
 
 
+def _keep(answer: dict[str, Any]) -> int:
+    """Put what a GPU machine measured into RESULTS.md."""
+    from benchmarks import results  # noqa: PLC0415
+
+    results.write("gpu", _tables(answer))
+    return 0
+
+
 def _tables(answer: dict[str, Any]) -> str:
     """Return the answer as Markdown."""
     from benchmarks.results import table  # noqa: PLC0415
@@ -268,7 +286,12 @@ def _tables(answer: dict[str, Any]) -> str:
          row["same_bits_areas"], row["same_bits_reversed"])
         for name, row in check.items() if name in PRECISIONS
     ]  # fmt: skip
-    parts = [str(answer["machine"]), table(head, lines)]
+    machine = ", ".join(f"{key} {value}" for key, value in answer["machine"].items())
+    about = (
+        f"{check['size']} x {check['size']} px against the CPU in fp32. Largest difference of a "
+        f"raw score in one window: {check['raw_score_difference']:.2g}."
+    )
+    parts = [machine, about, table(head, lines)]
     head = ("source", "precision", "window", "batch", "computed a px", "limit, Mpx/s",
             "file to file, Mpx/s", "of limit", "GPU in forwards")  # fmt: skip
     for name in ("speed", "speed_with_tolerance"):
@@ -286,7 +309,9 @@ def _tables(answer: dict[str, Any]) -> str:
 
 def _machine(device: str) -> dict[str, Any]:
     """Return the device and the switches of torch that change its bits."""
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
     return {
+        "date": today,
         "device": torch.cuda.get_device_name(device) if device != "cpu" else "cpu",
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
@@ -311,6 +336,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seam-tolerance", type=float, default=0.5)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", help="a file for the JSON")
+    parser.add_argument("--keep", help="the JSON of a former run, to put into RESULTS.md")
     return parser.parse_args()
 
 

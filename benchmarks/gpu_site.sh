@@ -17,7 +17,7 @@ done
 	--implementation cp "${platforms[@]}" -c "$site.pins" --target "$site" \
 	rasterio==1.4.3 affine attrs certifi click cligj pyparsing \
 	rioxarray xarray pandas pyproj packaging python-dateutil six \
-	dask toolz cloudpickle partd locket fsspec pyyaml filelock importlib_metadata zipp \
+	dask toolz cloudpickle partd locket fsspec pyyaml filelock importlib_metadata lazy-importer zipp \
 	odc-geo cachetools shapely geopandas
 rm -f "$site.pins"
 find "$site" -type d -name tests -prune -exec rm -rf {} +

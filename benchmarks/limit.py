@@ -12,7 +12,7 @@ import torch
 from rasterio.windows import Window
 from torch import nn
 
-from benchmarks import fresh, prepare
+from benchmarks import fresh, prepare, settled
 from geodl_lab.planning import Plan, plan
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -61,12 +61,12 @@ def work(
 ) -> dict[str, Any]:
     """Time the forwards of one plan."""
     torch.set_num_threads(threads)
-    net = prepare.load_net(weights)
+    net = settled.load(weights)
     with rasterio.open(scene) as file:
         shape_yx = file.shape
     planned = plan(prepare.load_model(model), shape_yx, device="cpu", seam_tolerance=seam_tolerance)
     tensors = batches(planned, scene)
-    prepare.warm(net)
+    settled.warm(net)
     return {"seconds": forward(net, planned, tensors), "recipe": planned.recipe.as_dict()}
 
 

@@ -11,7 +11,7 @@ import rasterio
 import torch
 
 import geodl_lab
-from benchmarks import fresh, prepare
+from benchmarks import fresh, prepare, settled
 from geodl_lab.planning import plan
 
 
@@ -46,7 +46,7 @@ def work(
     with rasterio.open(scene) as file:
         shape_yx = file.shape
     recipe = plan(wrapped, shape_yx, device="cpu", seam_tolerance=seam_tolerance).recipe
-    prepare.warm(wrapped.network)
+    settled.warm(wrapped.network)
     begun = time.perf_counter()
     MODES[mode](scene, wrapped, target, seam_tolerance)
     seconds = time.perf_counter() - begun

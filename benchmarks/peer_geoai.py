@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import fresh, prepare
+from benchmarks import fresh, settled
 
 
 def _import_predict() -> Any:
@@ -32,8 +32,8 @@ def work(
     """
     predict = _import_predict()
     torch.set_num_threads(threads)
-    net = prepare.load_net(weights)
-    prepare.warm(net)
+    net = settled.load(weights)
+    settled.warm(net)
     if not scores:
         options |= {
             "postprocess_fn": lambda blended: blended.argmax(axis=0).astype(np.uint8),
@@ -41,7 +41,7 @@ def work(
             "output_nodata": 255,
         }
     begun = time.perf_counter()
-    predict(net, scene, target, num_classes=prepare.CLASSES, device="cpu", verbose=False, **options)
+    predict(net, scene, target, num_classes=settled.CLASSES, device="cpu", verbose=False, **options)
     return {"seconds": time.perf_counter() - begun, "output": target}
 
 

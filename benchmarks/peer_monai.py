@@ -10,7 +10,7 @@ import rasterio
 import torch
 from monai.inferers import sliding_window_inference
 
-from benchmarks import fresh, prepare
+from benchmarks import fresh, settled
 
 
 def work(
@@ -30,8 +30,8 @@ def work(
     ``options`` are MONAI's own; overlap is 0.25 and mode constant where not given.
     """
     torch.set_num_threads(threads)
-    net = prepare.load_net(weights)
-    prepare.warm(net)
+    net = settled.load(weights)
+    settled.warm(net)
     begun = time.perf_counter()
     with rasterio.open(scene) as file:
         profile = file.profile

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from benchmarks import fresh
-from benchmarks.speed import Contender, Speed, ratio
+from benchmarks.speed import Contender, Speed
 
 FILE = fresh.ROOT / "benchmarks" / "RESULTS.md"
 
@@ -24,10 +24,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def write(part: str, text: str) -> None:
-    """Put ``text`` between the markers of ``part``, with date and machine; append them if new."""
+    """Put ``text`` between the markers of ``part``; append them if new."""
     begin, end = f"<!-- {part} -->", f"<!-- /{part} -->"
     old = FILE.read_text()
-    block = f"{begin}\n{stamp()}\n\n{text}\n{end}"
+    block = f"{begin}\n{text}\n{end}"
     if begin in old:
         before, rest = old.split(begin, 1)
         new = before + block + rest.split(end, 1)[1]
@@ -50,8 +50,8 @@ def speed_tables(speed: Speed) -> str:
     )  # fmt: skip
     rows = [_row(speed, contender) for contender in speed.contenders]
     ratios = [
-        (title, "not run" if above.failure or below.failure else f"{ratio(above, below):.2f}")
-        for title, above, below in speed.pairs
+        (pair.title, "not run" if pair.failed else f"{pair.ratio:.2f}", pair.goal)
+        for pair in speed.pairs
     ]
     return (
         f"{speed.size} x {speed.size} px, 3 bands, 6 classes, a U-Net on a ResNet-18, "
@@ -59,7 +59,7 @@ def speed_tables(speed: Speed) -> str:
         "process. Errors are of probabilities, against one forward of the whole raster. Mpx are "
         f"pixels of the raster, each counted once. Wrapping the net took {speed.wrap_seconds:.1f} "
         "s once, which no row counts.\n\n"
-        f"{table(head, rows)}\n\n{table(('times as fast', 'ratio'), ratios)}"
+        f"{table(head, rows)}\n\n{table(('times as fast', 'ratio', 'goal'), ratios)}"
     )
 
 

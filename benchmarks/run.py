@@ -19,8 +19,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="geodl-bench-", dir=options.work) as folder:
         place = Path(folder)
         for part in options.parts:
-            text = PARTS[part](place, options)
-            print(f"\n{results.stamp()}\n\n{text}\n", flush=True)
+            text = f"{results.stamp()}\n\n{PARTS[part](place, options)}"
+            print(f"\n{text}\n", flush=True)
             if not options.dry:
                 results.write(part, text)
 
