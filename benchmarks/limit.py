@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -42,7 +43,8 @@ def forward(net: nn.Module, planned: Plan, tensors: list[torch.Tensor]) -> float
     kind = torch.device(recipe.device).type
 
     def one(x: torch.Tensor) -> None:
-        with torch.inference_mode(), torch.autocast(kind, dtype=dtype, enabled=dtype is not None):
+        autocast = torch.autocast(kind, dtype=dtype, enabled=dtype is not None)
+        with torch.inference_mode(), numbers(kind), autocast:
             net(x)
 
     workers = fresh.cores() // recipe.threads if kind == "cpu" else 1
@@ -54,6 +56,13 @@ def forward(net: nn.Module, planned: Plan, tensors: list[torch.Tensor]) -> float
         if kind != "cpu":
             torch.cuda.synchronize()
         return time.perf_counter() - begun
+
+
+def numbers(kind: str) -> contextlib.AbstractContextManager[None]:
+    """Return cuDNN's settings that geodl_lab computes with: no TF32 in what is called fp32."""
+    if kind == "cpu":
+        return contextlib.nullcontext()
+    return torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False)
 
 
 def work(
