@@ -189,16 +189,17 @@ class _Bench:
         return Contender(name, module, task, _peer_words(module, options), error)
 
     def matching(self, peer: dict[str, Any]) -> float | None:
-        """Return the tolerance at which our error is no worse than a peer's, largest and mean."""
-        field = prepare.load_model(self.place / "unet.pickle").package.field
-        tolerance: float | None = peer["max_score_error"]
-        while tolerance:
+        """Return the largest tolerance at which our error here is no worse than a peer's.
+
+        Both errors, the largest and the mean, are measured on this raster; the tolerance is the
+        package's own bound, so it may be above the error that it led to.
+        """
+        seams = prepare.load_model(self.place / "unet.pickle").package.field.seams
+        for tolerance in sorted({seam for seam in seams if seam > 0}, reverse=True):
             error, recipe = self.error_of_ours(tolerance)
-            print(f"tolerance {tolerance}: {error}", flush=True)
+            print(f"tolerance {tolerance}, halo {recipe['halo']}: {error}", flush=True)
             if all(error[key] <= peer[key] for key in ("max_error", "mean_error")):
                 return tolerance
-            finer = recipe["halo"] // field.stride + 1
-            tolerance = field.seams[finer] if finer < len(field.seams) else None
         return None
 
     def error_of_ours(self, tolerance: float | None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -249,9 +250,12 @@ def _equal(module: str, recipe: dict[str, Any]) -> dict[str, Any]:
 
 def _in_words(recipe: dict[str, Any]) -> str:
     height, width = recipe["window_yx"]
+    bound = recipe["seam_tolerance"]
+    tolerance = "exact" if bound is None else f"tolerance {bound:.2g}"
     return (
-        f"{height} x {width}, halo {recipe['halo']}, {recipe['recompute']:.2f} computed a px, "
-        f"batch {recipe['batch']}, {recipe['layout']}, {recipe['threads']} thr."
+        f"{tolerance}, {height} x {width}, halo {recipe['halo']}, "
+        f"{recipe['recompute']:.2f} computed a px, batch {recipe['batch']}, "
+        f"{recipe['layout']}, {recipe['threads']} thr."
     )
 
 
