@@ -34,4 +34,4 @@ def draw(speed: Speed, path: Path) -> None:
 
 def _label(contender: Contender, rate: float) -> str:
     error = contender.error.get("max_error")
-    return f"{rate:.2f}" if error is None else f"{rate:.2f}   largest error {error:.1g}"
+    return f"{rate:.2f}" if error is None else f"{rate:.2f}   largest error {error:.2g}"

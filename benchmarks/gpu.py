@@ -140,7 +140,7 @@ class Bench:
 
     def speed(self, size: int, *, seam_tolerance: float | None, repeats: int) -> dict[str, Any]:
         """Time the bare forward and a run from file to file, at every precision and source."""
-        from benchmarks import scene  # noqa: PLC0415
+        from benchmarks import fresh, scene  # noqa: PLC0415
 
         sources = {
             "uncompressed": scene.write_endless(self.place / "plain.tif", size),
@@ -151,6 +151,8 @@ class Bench:
             options = {"precision": precision, "seam_tolerance": seam_tolerance}
             limit, recipe = self._limit(sources["uncompressed"], repeats, options)
             for name, source in sources.items():
+                if self.device != "cpu":
+                    torch.cuda.reset_peak_memory_stats(self.device)
                 seconds, busy = self._file(source, repeats, options)
                 rows.append({
                     "source": name,
@@ -159,6 +161,10 @@ class Bench:
                     "file_mpx_s": size**2 / 1e6 / seconds,
                     "of_limit": limit / seconds,
                     "busy": busy,
+                    "peak_gpu_mb": 0
+                    if self.device == "cpu"
+                    else torch.cuda.max_memory_allocated(self.device) >> 20,
+                    "peak_mb": fresh.peak_mb(),
                     "recipe": recipe,
                 })  # fmt: skip
         return {"size": size, "seam_tolerance": seam_tolerance, "rows": rows}
@@ -293,13 +299,15 @@ def _tables(answer: dict[str, Any]) -> str:
     )
     parts = [machine, about, table(head, lines)]
     head = ("source", "precision", "window", "batch", "computed a px", "limit, Mpx/s",
-            "file to file, Mpx/s", "of limit", "GPU in forwards")  # fmt: skip
+            "file to file, Mpx/s", "of limit", "GPU in forwards",
+            "GPU MiB", "process MiB so far")  # fmt: skip
     for name in ("speed", "speed_with_tolerance"):
         speed = answer[name]
         lines = [
             (row["source"], row["precision"], row["recipe"]["window_yx"], row["recipe"]["batch"],
              row["recipe"]["recompute"], f"{row['limit_mpx_s']:.1f}", f"{row['file_mpx_s']:.1f}",
-             f"{row['of_limit']:.2f}", "" if row["busy"] is None else f"{100 * row['busy']:.0f} %")
+             f"{row['of_limit']:.2f}", "" if row["busy"] is None else f"{100 * row['busy']:.0f} %",
+             row["peak_gpu_mb"], f"{row['peak_mb']:.0f}")
             for row in speed["rows"]
         ]  # fmt: skip
         about = f"{speed['size']} x {speed['size']} px, seam tolerance {speed['seam_tolerance']}"
