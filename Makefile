@@ -6,6 +6,8 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH := .venv-bench
+BENCH_ARGS ?=
 WORKERS ?= 2
 TORCH_INDEX ?=
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -65,8 +67,17 @@ serve:  ## the job server
 docs:  ## the documentation as HTML
 	@echo "docs: nothing here yet: comes with the issue on the documentation; the pages are in docs/" >&2; exit 1
 
-bench:  ## speed and memory, measured
-	@echo "bench: nothing here yet: comes with the issue on speed" >&2; exit 1
+# The peers and the package side by side; geoai without what only its maps need.
+$(BENCH)/.ready: pyproject.toml constraints.txt benchmarks/requirements.txt
+	@test -n "$(PYTHON)" || { echo "geodl-lab needs Python 3.11 or newer" >&2; exit 1; }
+	@$(BENCH)/bin/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(BENCH)
+	@echo "Installing the package and its peers into $(BENCH) (some minutes)"
+	@$(subst $(BIN),$(BENCH)/bin,$(INSTALL)) -e . -r benchmarks/requirements.txt
+	@$(subst $(BIN),$(BENCH)/bin,$(INSTALL)) --no-deps geoai-py==0.40.1
+	@touch $@
+
+bench: $(BENCH)/.ready  ## speed and memory, measured; BENCH_ARGS='--parts objects scaling' for a part
+	@$(BENCH)/bin/python -m benchmarks.run $(BENCH_ARGS)
 
 lint: $(VENV)/.ready  ## ruff and mypy
 	@$(BIN)/ruff check .
@@ -74,5 +85,5 @@ lint: $(VENV)/.ready  ## ruff and mypy
 	@$(BIN)/mypy
 
 clean:  ## remove everything that these targets made
-	rm -rf $(VENV) demo-output $(ARTIFACTS) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) demo-output $(ARTIFACTS) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
