@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1] / "geodl_lab"
 
 # From the bottom up; a module imports from lower rows only (within `packages`, freely downwards).
 ROWS = (
-    ("errors", "settings", "_version", "nets", "nodata"),
+    ("errors", "settings", "_version", "nets", "nodata", "quads"),
     ("grid", "package", "staging"),
     ("masks", "runtime", "bands"),
     ("detections",),
@@ -33,7 +33,8 @@ ROWS = (
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 TORCH = {"runtime", "receptive", "heads", "dense_boxes", "boxes", "nets", "packages", "testing"}
 PLAIN = {
-    "errors", "settings", "_version", "nodata", "grid", "masks", "detections", "package", "bands",
+    "errors", "settings", "_version", "nodata", "quads", "grid", "masks", "detections", "package",
+    "bands",
 }  # fmt: skip
 FRAMES = {"geopandas", "pandas", "pyogrio", "pyarrow", "dask"}
 
