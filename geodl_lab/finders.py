@@ -152,26 +152,52 @@ class BoxMerger:
     def __init__(self, finder: BoxFinder, area: Window) -> None:
         self.floor = -np.inf
         self._grid, self._raster, self._area = finder.grid, finder.raster, area
-        self._waiting = see([])
+        # Groups wait `_ahead` for windows further right in this row of chunks, or `_aside` for
+        # the next row; `_lefts` is the left edge of the group of each view that is ahead.
+        self._ahead, self._aside, self._lefts = see([]), [see([])], np.zeros(0)
 
     def feed(self, chunk: Window, summary: dict[str, np.ndarray]) -> Detections:
         """Take the views of the next chunk; return the objects that no later one can change."""
-        views = self._waiting.joined(Views.from_arrays(summary))
         right, below = self._later(chunk)
+        near = self._lefts <= self._seen_right(chunk)
+        views = self._ahead.select(near).joined(Views.from_arrays(summary))
         pairs, reach = touching(views), views.reach
         groups = group(pairs, len(views))
-        open_still = np.zeros(len(views), dtype=bool)  # by number of the group
-        open_still[groups[(reach[:, 2] >= right) | (reach[:, 3] >= below)]] = True
-        waits = open_still[groups]
-        self._waiting = views.select(waits)
+        low, high = np.full((len(views), 2), np.inf), np.full((len(views), 2), -np.inf)
+        np.minimum.at(low, groups, reach[:, :2])
+        np.maximum.at(high, groups, reach[:, 2:])
+        (lefts, _), (rights, bottoms) = low[groups].T, high[groups].T
+        ahead, aside = rights >= right, (rights < right) & (bottoms >= below)
+        self._ahead = self._ahead.select(~near).joined(views.select(ahead))
+        self._lefts = np.concatenate([self._lefts[~near], lefts[ahead]])
+        self._aside.append(views.select(aside))
+        if not np.isfinite(right):
+            self._next_row()
         self._raise_floor(self._top(chunk.y) if np.isfinite(right) else below)
-        pairs = pairs[:, ~waits[pairs[0]]]  # a group waits or goes as a whole
-        return merge(views.select(~waits), (np.cumsum(~waits) - 1)[pairs], self._raster)
+        done = ~(ahead | aside)  # of a group, all or none
+        pairs = (np.cumsum(done) - 1)[pairs[:, done[pairs[0]]]]
+        return merge(views.select(done), pairs, self._raster)
 
     def finish(self) -> Detections:
         """Return the objects that are left."""
-        views, self._waiting, self.floor = self._waiting, see([]), np.inf
+        self._next_row()
+        views, self._ahead, self.floor = self._ahead, see([]), np.inf
         return merge(views, touching(views), self._raster)
+
+    def _next_row(self) -> None:
+        """Put what waits into one place, each view with the left edge of its group."""
+        for views in self._aside:
+            self._ahead = self._ahead.joined(views)
+        self._aside = [see([])]
+        groups = group(touching(self._ahead), len(self._ahead))
+        lefts = np.full(len(self._ahead), np.inf)
+        np.minimum.at(lefts, groups, self._ahead.reach[:, 0])
+        self._lefts = lefts[groups]
+
+    def _seen_right(self, chunk: Window) -> int:
+        """Return the right edge of the last window of a chunk."""
+        columns = self._grid.columns
+        return columns.start(columns.indices(chunk.right - 1, chunk.right)[0]) + columns.length
 
     def _later(self, chunk: Window) -> tuple[float, float]:
         """Return the least left edge of later windows of this row, and the least top below it."""
@@ -194,5 +220,7 @@ class BoxMerger:
         rectangle around fragments as much above these (`stitching`).
         """
         height = self._grid.window_yx[0]
-        waiting = self._waiting.objects.boxes[:, 1].min(initial=np.inf)
-        self.floor = min(top - height, waiting) - height
+        waiting = (
+            views.objects.boxes[:, 1].min(initial=np.inf) for views in (self._ahead, *self._aside)
+        )
+        self.floor = min(top - height, *waiting) - height

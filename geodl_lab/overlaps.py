@@ -13,6 +13,7 @@ import shapely
 
 from geodl_lab.detections import Detections, clip_boxes
 from geodl_lab.masks import Masks, ragged
+from geodl_lab.quads import convex_overlap, is_convex, ring_areas
 
 BATCH = 50_000
 """Objects or pairs that are looked at together: bounds the memory."""
@@ -38,7 +39,7 @@ def touching_pairs(boxes: np.ndarray, related: Related, *, first: int = 0) -> np
     numpy.ndarray
         Shape (2, pair), int64.
     """
-    shapes = shapely.box(*boxes.T)
+    shapes = shapely.linestrings(boxes.reshape(-1, 2, 2))  # diagonals: the index sees envelopes
     tree, pairs = shapely.STRtree(shapes), [np.zeros((2, 0), dtype=np.int64)]
     for start in range(first, len(boxes), BATCH):
         j, i = tree.query(shapes[start : start + BATCH])  # touching envelopes are met too
@@ -62,6 +63,8 @@ def common(
     """Return the area in square pixels that two objects share, inside ``limits`` (pair, 4)."""
     if objects.masks is not None:
         return _common_pixels(objects.masks, i, j, limits)
+    if objects.corners is not None and limits is None:
+        return _common_turned(objects.corners, i, j)
     if objects.corners is not None:
         shapes = shapely.intersection(_polygons(objects.corners[i]), _polygons(objects.corners[j]))
         return shapely.area(_cut(shapes, limits))
@@ -76,6 +79,8 @@ def areas(objects: Detections, i: np.ndarray, limits: np.ndarray | None = None) 
             return objects.masks.areas[i]
         owners, _, start, stop = _runs_of(objects.masks, i, limits)
         return np.bincount(owners, stop - start, minlength=len(i))
+    if objects.corners is not None and limits is None:
+        return _turned_areas(objects.corners)[i]
     if objects.corners is not None:
         return shapely.area(_cut(_polygons(objects.corners[i]), limits))
     boxes = objects.boxes[i]
@@ -137,6 +142,26 @@ def _polygons(corners: np.ndarray) -> np.ndarray:
 
 def _cut(shapes: np.ndarray, limits: np.ndarray | None) -> np.ndarray:
     return shapes if limits is None else shapely.intersection(shapes, shapely.box(*limits.T))
+
+
+def _turned_areas(corners: np.ndarray) -> np.ndarray:
+    sizes, convex = ring_areas(corners), is_convex(corners)
+    sizes[~convex] = shapely.area(_polygons(corners[~convex]))
+    return sizes
+
+
+def _common_turned(corners: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """Return the area that pairs of polygons with four corners share; crossed ones as hulls."""
+    shared = np.zeros(len(i))
+    convex = is_convex(corners)
+    for start in range(0, len(i), BATCH):
+        one, other = i[start : start + BATCH], j[start : start + BATCH]
+        plain = convex[one] & convex[other]
+        part = shared[start : start + BATCH]
+        part[plain] = convex_overlap(corners[one[plain]], corners[other[plain]])
+        shapes = _polygons(corners[one[~plain]]), _polygons(corners[other[~plain]])
+        part[~plain] = shapely.area(shapely.intersection(*shapes))
+    return shared
 
 
 def _common_pixels(

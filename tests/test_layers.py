@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1] / "geodl_lab"
 
 # From the bottom up; a module imports from lower rows only (within `packages`, freely downwards).
 ROWS = (
-    ("errors", "settings", "_version", "nets", "nodata"),
+    ("errors", "settings", "_version", "nets", "nodata", "quads"),
     ("grid", "package", "devices"),
     ("masks", "runtime", "bands", "checkpoints"),
     ("detections", "options", "staging"),
@@ -38,7 +38,7 @@ TORCH = {
     "testing",
 }  # fmt: skip
 PLAIN = {
-    "errors", "settings", "_version", "nodata", "grid", "masks", "detections", "package", "bands",
+    "errors", "settings", "_version", "nodata", "quads", "grid", "masks", "detections", "package", "bands",
     "checkpoints", "options",
 }  # fmt: skip
 FRAMES = {"geopandas", "pandas", "pyogrio", "pyarrow", "dask"}

@@ -5,7 +5,13 @@ import torch
 from geodl_lab import from_torch
 from geodl_lab.errors import ModelError
 from geodl_lab.package import LabelClass
-from geodl_lab.testing import RandomNet, RegionDetector, ScoreNet, make_raster
+from geodl_lab.testing import (
+    RandomNet,
+    RegionDetector,
+    ScoreNet,
+    YoloDetector,
+    make_raster,
+)
 
 
 def test_classes_bands_and_field_come_into_the_package():
@@ -91,3 +97,39 @@ def test_a_module_that_does_not_take_channels_last_runs_in_nchw():
     result = raster.dl.classify(model)
     assert '"layout": "nchw"' in result.attrs["geodl_recipe"]
     assert np.array_equal(result, raster.argmax("band"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_object": 3}, "max_object or padding 3 is not possible; give 4 to 31 pixels"),
+        ({"max_object": 32}, "give 4 to 31 pixels"),
+        ({"max_object": 2.5}, "max_object or padding 2.5"),
+        ({"max_object": 9, "padding": 9}, "say the same here"),
+        ({"decoder": "masks"}, r"\['masks'\] is missing; possible is a dict of labels, masks"),
+        ({"nms": 2}, "nms 2 is no IoU"),
+    ],
+)
+def test_options_of_objects_that_do_not_fit_are_refused(options, message):
+    with pytest.raises(ModelError, match=message):
+        from_torch(RegionDetector(), "detect", bands=1, classes=["a"], window=64, **options)
+
+
+def test_max_object_is_the_halo_of_objects_and_padding_says_the_same():
+    for options, halo in (({}, 16), ({"max_object": 20}, 20), ({"padding": 9}, 9)):
+        made = from_torch(RegionDetector(), "detect", bands=1, classes=["a"], window=64, **options)
+        assert made.package.field.halo == halo and not made.package.field.finite
+    with pytest.raises(ModelError, match="max_object 9 is of no use here"):
+        from_torch(RandomNet(), bands=3, classes=list("abcd"), window=64, max_object=9)
+
+
+def test_the_layout_of_yolo_is_noted_when_wrapped():
+    net = YoloDetector(lambda boxes, scores: torch.cat([boxes, scores], dim=2).mT)
+    made = from_torch(net, "detect", bands=1, classes=["a"], window=64, decoder="yolo")
+    assert made.package.decoder.layout == "channels_first"
+
+
+def test_scores_that_are_none_are_told_when_wrapped():
+    net = YoloDetector(lambda boxes, scores: (boxes, scores * 50))
+    with pytest.raises(ModelError, match="need activation='sigmoid'"):
+        from_torch(net, "detect", bands=1, classes=["a"], window=64)
