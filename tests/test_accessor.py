@@ -27,7 +27,7 @@ def test_methods_are_doors_not_rooms(name):
     assert method.__doc__ and f"`geodl_lab.{name}`" in method.__doc__
     assert len(inspect.getsource(method).splitlines()) <= 7
     first = next(iter(inspect.signature(function).parameters))
-    assert first in ("data", "result")
+    assert first in ("data", "result", "before")
 
 
 def test_methods_answer_as_the_functions_do(finite_model, tmp_path):

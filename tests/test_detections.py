@@ -36,7 +36,7 @@ def test_parts_that_do_not_belong_together_are_refused():
         Detections(np.zeros((2, 4)), np.zeros(2), np.zeros(3))
 
 
-@pytest.mark.parametrize("found", kinds(), ids=["boxes", "rotated", "masks"])
+@pytest.mark.parametrize("found", list(kinds()), ids=["boxes", "rotated", "masks"])
 def test_every_kind_survives_arrays_joining_moving_and_sorting(found):
     again = Detections.from_arrays(found.to_arrays())
     joined = concatenate([empty(), again.select(np.array([2, 1])), again.select([0]), empty()])
@@ -51,7 +51,7 @@ def test_every_kind_survives_arrays_joining_moving_and_sorting(found):
     assert all(array.dtype != object for array in found.to_arrays().values())
 
 
-@pytest.mark.parametrize("found", kinds(), ids=["boxes", "rotated", "masks"])
+@pytest.mark.parametrize("found", list(kinds()), ids=["boxes", "rotated", "masks"])
 def test_clipping_cuts_and_drops(found):
     cut = found.clipped(Window(1, 1, 9, 4))  # rows 1 to 10, columns 1 to 5
     assert cut.boxes.tolist() == [[1, 1, 4, 2], [3, 9, 5, 10]]

@@ -38,8 +38,8 @@ TORCH = {
     "testing",
 }  # fmt: skip
 PLAIN = {
-    "errors", "settings", "_version", "nodata", "quads", "grid", "masks", "detections", "package", "bands",
-    "checkpoints", "options",
+    "errors", "settings", "_version", "nodata", "quads", "grid", "masks", "detections", "package",
+    "bands", "checkpoints", "options",
 }  # fmt: skip
 FRAMES = {"geopandas", "pandas", "pyogrio", "pyarrow", "dask"}
 

@@ -15,9 +15,9 @@ from geodl_lab import classify
 from geodl_lab.cells import model_grid, snap_indices
 from geodl_lab.errors import OptionError, RasterError
 from geodl_lab.grid import Window
-from geodl_lab.inference import assemble
+from geodl_lab.heads import ClassHead
+from geodl_lab.inference import DenseWork, run_chunk
 from geodl_lab.nodata import valid_pixels
-from geodl_lab.pixels import class_head
 from geodl_lab.planning import plan
 from geodl_lab.raster import RasterSource, as_raster
 from geodl_lab.resample import Resampled, blank_raster, snap_back, to_cell_size
@@ -310,15 +310,15 @@ def test_a_blank_raster_is_a_grid_without_memory():
 @pytest.mark.parametrize("cell_size", [0.4, 1.0])
 def test_a_model_sees_the_same_bits_by_window_and_by_chunk(finite_model, cell_size):
     array = gappy(shape=(3, 200, 170))
-    source, head = resampled(array, cell_size), class_head(finite_model.package, None)
+    source, work = resampled(array, cell_size), DenseWork(ClassHead((0, 1, 2, 3)), 0)
     planned = plan(finite_model, source.shape_yx)
     area = Window(0, 0, *source.shape_yx)
-    streamed = assemble(planned, source, area, head)[0]
+    streamed = run_chunk(planned, source, area, work)[0]
     lazy = classify(to_cell_size(array.chunk({"y": 64, "x": 50}), cell_size), finite_model)
     assert np.array_equal(streamed, lazy.compute(scheduler="synchronous"))
     part = Window(7, 9, 50, 40)
     rows, columns = part.slices_yx
-    assert np.array_equal(assemble(planned, source, part, head)[0], streamed[rows, columns])
+    assert np.array_equal(run_chunk(planned, source, part, work)[0], streamed[rows, columns])
     assert (streamed == 255).any() and len(np.unique(streamed)) > 2
 
 
