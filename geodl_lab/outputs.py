@@ -82,8 +82,9 @@ def raster_writer(
         if snap is not None:
             picked = path.with_name("snapped.tif")
             mosaic, sums = picked, iter(snap.write(mosaic, picked))
-        _copy_to_cog(mosaic, path, raster)
-        check_sums(path, sums)
+        with rasterio.Env(GDAL_CACHEMAX=settings.COG_CACHE):
+            _copy_to_cog(mosaic, path, raster)
+            check_sums(path, sums)
         if raster.classes:
             sidecar(raster.classes).write(f"{path}.aux.xml", encoding="utf-8")
 

@@ -202,11 +202,22 @@ class FileSource:
         """Return stored values (band, y, x) of a window inside the raster, as `RasterSource`."""
         place = FileWindow(window.x, window.y, window.width, window.height)
         with _explained(window):
-            if not hasattr(self._handles, "file"):  # GDAL's handles are for one thread each
-                self._handles.file = rasterio.open(self.path)
-            stored = self._handles.file.read([band + 1 for band in self.of.bands], window=place)
+            stored = self._file().read([band + 1 for band in self.of.bands], window=place)
+        self._handles.read += stored.nbytes
         check_limits(stored, self.nodata, self.of.limits)
         return stored
+
+    def _file(self) -> Any:
+        """Return this thread's handle; a new one now and then, which empties GDAL's cache.
+
+        Windows share no more than their halos, so what was read is not worth its memory.
+        """
+        handles = self._handles
+        if getattr(handles, "read", settings.READ_CACHE) >= settings.READ_CACHE:
+            if hasattr(handles, "file"):
+                handles.file.close()
+            handles.file, handles.read = rasterio.open(self.path), 0
+        return handles.file
 
 
 @dataclass(frozen=True)

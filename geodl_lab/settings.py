@@ -24,6 +24,12 @@ CHUNK = 2048
 GDAL_CACHE = 256 * 2**20
 """Bytes of GDAL's block cache; its default is 5 % of the machine."""
 
+READ_CACHE = 2**25
+"""Bytes that a reading thread takes from a file before what GDAL keeps of it is let go."""
+
+COG_CACHE = 2**26
+"""Bytes of GDAL's block cache while a finished raster is copied, which reads everything once."""
+
 READERS = 4
 """Threads that read windows of a file, where there are that many cores."""
 
