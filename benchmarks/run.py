@@ -71,7 +71,7 @@ def _small_models(place: Path) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--size", type=int, default=2560, help="side of the speed raster, px")
+    parser.add_argument("--size", type=int, default=3072, help="side of the speed raster, px")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--memory-sizes", type=int, nargs="+", default=list(memory.SIZES))
     parser.add_argument("--scaling-size", type=int, default=8192)

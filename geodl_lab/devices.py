@@ -27,10 +27,6 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 STREAMS = 2
 """Forwards under way on a GPU, each with a stream: copies of one overlap the other's computing."""
 
-# Huge pages save the page faults of large activations: 20 to 25 % of a U-Net's time at windows of
-# 1024 and 2048 px. torch asks once, before its first large tensor; a user's own choice stays.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-
 
 def resolve_device(device: str) -> str:
     """Turn ``auto`` into the best device here and refuse one that is not there.
