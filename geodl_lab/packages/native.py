@@ -110,7 +110,7 @@ def _network(text: dict[str, Any], weights: Path) -> torch.nn.Module:
             f"the weights {weights.name!r} do not open as those of {name!r} ({first_line(error)}); "
             "get the model again"
         ) from error
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  a torch stub gap
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval().requires_grad_(False)
 
 
