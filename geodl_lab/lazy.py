@@ -23,8 +23,8 @@ from geodl_lab.grid import Window, hull
 from geodl_lab.inference import DenseWork, Source, Work, chunk_lattice, run_chunk
 from geodl_lab.options import Progress
 from geodl_lab.planning import Plan
-from geodl_lab.raster import Part, RasterSource, check_limits
 from geodl_lab.resample import Resampled
+from geodl_lab.sources import Part, RasterSource, check_limits
 
 Summarise = Callable[[Window, Any], Any]
 """Makes what a task gives back of a chunk's block."""

@@ -20,7 +20,8 @@ from geodl_lab.grid import Window
 from geodl_lab.inference import Source
 from geodl_lab.lazy_blocks import lazy_blocks
 from geodl_lab.nodata import valid_pixels
-from geodl_lab.raster import Raster, RasterSource, as_raster
+from geodl_lab.raster import Raster, as_raster
+from geodl_lab.sources import RasterSource
 
 STRIP = 32
 """Rows of cells made at a time: their float64 sums stay in the processor's cache."""

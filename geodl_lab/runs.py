@@ -18,18 +18,16 @@ from geodl_lab.inference import Source
 from geodl_lab.options import Options
 from geodl_lab.planning import Plan, plan
 from geodl_lab.raster import (
-    FileSource,
     Raster,
-    RasterSource,
     area_window,
     as_raster,
-    make_source,
     say_if_other_cell_size,
     say_if_unreferenced,
 )
 from geodl_lab.resample import Resampled, blank_raster
 from geodl_lab.runtime import Model
 from geodl_lab.seams import measure_seams
+from geodl_lab.sources import FileSource, RasterSource, make_source
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from geodl_lab.errors import OptionError
 from geodl_lab.grid import Axis, Grid, Tile, Window
 from geodl_lab.inference import Source, prepare
 from geodl_lab.planning import Plan
-from geodl_lab.raster import Part
+from geodl_lab.sources import Part
 
 SEAMS = 8
 """Seams that are looked at, spread over the raster."""

@@ -36,8 +36,8 @@ from geodl_lab.errors import (
     RunError,
 )
 from geodl_lab.planning import plan
-from geodl_lab.raster import FileSource, RasterSource
 from geodl_lab.resample import to_cell_size
+from geodl_lab.sources import FileSource, RasterSource
 from geodl_lab.testing import RandomNet, RegionDetector, make_raster, paint, pixel_boxes, wrap
 from geodl_lab.vector_files import read_count
 
@@ -411,3 +411,65 @@ def test_another_cell_size_in_files_and_arrays(scene, out, finite_model, snap, a
     by_hand = to_cell_size(raster, 1.0731).dl.classify(finite_model)
     where = {"method": "nearest", "tolerance": 1.1}
     assert np.array_equal(expected, by_hand.sel(x=expected.x, y=expected.y, **where))
+
+
+KILLED_DETECTOR = """
+import os, signal, sys
+from geodl_lab import detect_file, from_torch, settings
+from geodl_lab.testing import RegionDetector
+settings.CHUNK = 60
+model = from_torch(RegionDetector(), task="detect", bands=["gray"], classes=["lamp"], window=64)
+
+def die(done, total, *_):
+    if done > total // 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+detect_file(sys.argv[1], sys.argv[2], model, progress=die)
+"""
+
+
+@pytest.mark.parametrize("ending", ["parquet", "gpkg", "geojson"])
+def test_a_killed_detection_goes_on_with_the_same_objects(
+    tmp_path, out, detector, monkeypatch, ending
+):
+    monkeypatch.setattr(settings, "CHUNK", 60)
+    boxes = [(5, 5, 12, 15), (20, 100, 28, 380), (60, 58, 70, 66), (100, 20, 160, 30)]
+    raster = paint((400, 300), boxes)
+    source, target = put(raster, tmp_path / "lamps.tif"), out / f"a.{ending}"
+    dead = subprocess.run([sys.executable, "-c", KILLED_DETECTOR, source, target], check=False)
+    assert dead.returncode == -signal.SIGKILL and not target.exists()
+    next((out / f".a.{ending}.part" / "blocks").glob("*.npz")).write_bytes(b"")  # made again
+    reports = []
+    detect_file(source, target, detector, resume=True, progress=lambda *r: reports.append(r[:2]))
+    assert names(out) == [target.name]
+    done, total = reports[0][0], reports[-1][1]
+    assert total // 4 < done and reports[-1] == (total, total)
+    fresh = detect_file(source, out / f"b.{ending}", detector)
+    one, other = (
+        geopandas.read_parquet(path) if ending == "parquet" else geopandas.read_file(path)
+        for path in (target, fresh)
+    )
+    assert one.equals(other) and len(one) == len(boxes)
+    again = detect_file(source, target, detector, resume=True, overwrite=False)
+    assert again == target
+    with pytest.raises(OutputError, match="was made from another input, model or recipe"):
+        detect_file(source, target, detector, threshold=0.1, resume=True, overwrite=False)
+
+
+def test_detections_of_a_part_are_resumed_too(tmp_path, out, detector, monkeypatch):
+    """More is looked at where an object of the area goes on beyond it."""
+    monkeypatch.setattr(settings, "CHUNK", 60)
+    raster = paint((500, 300), [(20, 10, 28, 480), (100, 100, 110, 110)])
+    source = put(raster, tmp_path / "lamps.tif")
+    area = (400_000, 3_699_820, 400_040, 3_699_880)
+    seen = []
+    with pytest.raises(CancelledError):
+        detect_file(
+            source, out / "a.gpkg", detector, area=area,
+            progress=lambda *r: seen.append(r), cancelled=lambda: len(seen) > 20,
+        )  # fmt: skip
+    resumed = geopandas.read_file(
+        detect_file(source, out / "a.gpkg", detector, area=area, resume=True)
+    )
+    expected = raster.dl.detect(detector, area=area)
+    assert pixel_boxes(resumed, raster) == pixel_boxes(expected, raster) == [(20, 10, 28, 480)]

@@ -12,7 +12,8 @@ from geodl_lab.heads import ClassHead
 from geodl_lab.inference import DenseWork, chunk_lattice, in_order, prepare, run_chunk, run_chunks
 from geodl_lab.package import InputSpec
 from geodl_lab.planning import plan
-from geodl_lab.raster import as_raster, make_source
+from geodl_lab.raster import as_raster
+from geodl_lab.sources import make_source
 from geodl_lab.testing import RandomNet, make_raster, wrap
 
 WORK = DenseWork(ClassHead((0, 1, 2, 3)), 0)

@@ -21,6 +21,7 @@ ROWS = (
     ("packages", "planning"),
     ("inference",),
     ("raster",),
+    ("sources",),
     ("cells", "lazy_blocks", "raster_files", "seams", "dates"),
     ("resample", "outputs"),
     ("lazy", "runs"),

@@ -8,7 +8,8 @@ from geodl_lab.heads import ClassHead
 from geodl_lab.inference import DenseWork
 from geodl_lab.lazy import lazy_dense
 from geodl_lab.planning import plan
-from geodl_lab.raster import as_raster, make_source
+from geodl_lab.raster import as_raster
+from geodl_lab.sources import make_source
 from geodl_lab.testing import make_raster
 
 WORK = DenseWork(ClassHead((0, 1, 2, 3)), 0)

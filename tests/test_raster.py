@@ -5,11 +5,12 @@ import xarray as xr
 from affine import Affine
 
 from geodl_lab import open_raster
-from geodl_lab.errors import BandError, OptionError, RasterError
+from geodl_lab.errors import OptionError, RasterError
 from geodl_lab.grid import Window
 from geodl_lab.package import InputSpec
-from geodl_lab.raster import Part, area_window, as_raster, make_source, say_if_other_cell_size
-from geodl_lab.testing import make_raster, wrap
+from geodl_lab.raster import area_window, as_raster, say_if_other_cell_size
+from geodl_lab.sources import make_source
+from geodl_lab.testing import make_raster
 
 RGBN = InputSpec(("red", "green", "blue", "nir"))
 RGB = InputSpec(("red", "green", "blue"))
@@ -50,22 +51,6 @@ def test_a_rgb_model_takes_rgb_of_a_file_by_colour(tmp_path):
     assert (source.read(Window(0, 0, 32, 32)) == values[:3]).all()
 
 
-def test_pixel_types_that_do_not_fit_are_named():
-    inputs = InputSpec(("red",), dtype="uint8")
-    with pytest.raises(BandError, match="wants uint8 pixels and the raster has int16"):
-        make_source(as_raster(make_raster((1, 8, 8)).astype("int16")), inputs)
-    source = make_source(as_raster(make_raster((1, 8, 8)).astype("float32") * 2), inputs)
-    with pytest.raises(RasterError, match=r"holds the value .* from 0 to 255"):
-        source.read(Window(0, 0, 8, 8))
-
-
-def test_a_fill_value_beyond_the_limits_is_no_error():
-    values = make_raster((1, 8, 8)).values.astype("float32")
-    values[:, 0] = -9999
-    source = make_source(as_raster(wrap(values, nodata=-9999)), InputSpec(("red",), dtype="uint8"))
-    assert source.read(Window(0, 0, 8, 8)).shape == (1, 8, 8)
-
-
 def test_dimensions_are_brought_into_order():
     raster = make_raster((3, 10, 20))
     assert as_raster(raster.transpose("x", "band", "y")).shape_yx == (10, 20)
@@ -93,11 +78,6 @@ def test_nodata_that_the_type_cannot_hold_is_none():
     raster = make_raster((1, 8, 8)).astype("int16").rio.write_nodata(-9999)
     assert as_raster(raster).nodata == -9999
     assert as_raster(raster.astype("uint8", keep_attrs=True)).nodata is None
-
-
-def test_float_models_take_any_raster():
-    inputs = InputSpec(("red",), dtype="float32")
-    assert make_source(as_raster(make_raster((1, 8, 8)).astype("float64")), inputs).limits is None
 
 
 def test_transform_follows_coordinates_not_a_stale_attribute():
@@ -146,9 +126,3 @@ def test_files_that_are_no_rasters_are_named(tmp_path):
         open_raster(text)
     with pytest.raises(RasterError, match="there is no file"):
         open_raster(tmp_path / "none.tif")
-
-
-def test_a_part_reads_windows_by_their_place_in_the_raster():
-    stored = np.arange(12).reshape(1, 3, 4)
-    part = Part(stored, Window(10, 20, 3, 4), (100, 100), None)
-    assert part.read(Window(11, 21, 2, 2)).tolist() == [[[5, 6], [9, 10]]]

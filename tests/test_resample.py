@@ -19,8 +19,9 @@ from geodl_lab.heads import ClassHead
 from geodl_lab.inference import DenseWork, run_chunk
 from geodl_lab.nodata import valid_pixels
 from geodl_lab.planning import plan
-from geodl_lab.raster import RasterSource, as_raster
+from geodl_lab.raster import as_raster
 from geodl_lab.resample import Resampled, blank_raster, snap_back, to_cell_size
+from geodl_lab.sources import RasterSource
 from geodl_lab.testing import make_raster, wrap
 
 SIZES = [0.2, 0.25, 0.3, 0.41, 0.6, 0.7, 0.9, 1.2, 1.5, 1.8, 2.0, 5.3]

@@ -5,8 +5,9 @@ import pytest
 from geodl_lab import from_torch
 from geodl_lab.errors import OptionError
 from geodl_lab.planning import plan
-from geodl_lab.raster import as_raster, make_source
+from geodl_lab.raster import as_raster
 from geodl_lab.seams import measure_seams
+from geodl_lab.sources import make_source
 from geodl_lab.testing import RandomNet, RegionDetector, make_raster
 
 RASTER = make_raster((3, 300, 260))

@@ -15,8 +15,9 @@ from geodl_lab.heads import LogitHead
 from geodl_lab.inference import DenseWork, run_chunk
 from geodl_lab.packages.registry import ZOO
 from geodl_lab.planning import plan
-from geodl_lab.raster import as_raster, make_source
+from geodl_lab.raster import as_raster
 from geodl_lab.receptive import measure_field
+from geodl_lab.sources import make_source
 from geodl_lab.testing import make_raster
 
 NAMES = geodl_lab.list_models()
