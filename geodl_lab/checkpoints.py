@@ -6,9 +6,11 @@ and then renamed. A manifest says what the blocks are blocks of.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,9 @@ FOLDER = "blocks"
 MANIFEST = "manifest.json"
 RUN_TAG = "geodl_run"
 """Tag of a finished output: the hash of the key of the run that made it."""
+
+ARCHIVES = ("/vsizip/", "/vsitar/", "/vsigzip/")
+"""What GDAL's names of files in archives begin with."""
 
 HEADER = 64 * 2**10
 """Bytes at the beginning of an input file that are hashed: they hold a TIFF's directory, mostly."""
@@ -81,15 +86,18 @@ def open_checkpoint(
         If the blocks there are those of another run; the message says what differs.
     """
     place = folder / FOLDER
-    place.mkdir(exist_ok=True)
-    manifest = place / MANIFEST
-    if resume and key is not None and manifest.exists():
-        _check_same(json.loads(manifest.read_text(encoding="utf-8")), key)
-    elif key is not None:
-        rough = manifest.with_suffix(".rough")
+    known = _manifest(place) if resume and is_resumable(folder) else None
+    if known is not None and key is not None:
+        _check_same(known, key)
+        return Checkpoint(place, ending)
+    if place.exists():
+        shutil.rmtree(place)  # blocks of nobody knows what
+    place.mkdir()
+    if key is not None:
+        rough = place / f"rough-{MANIFEST}"
         rough.write_text(json.dumps(key, indent=1), encoding="utf-8")
         sync(rough)
-        rough.replace(manifest)
+        rough.replace(place / MANIFEST)
     return Checkpoint(place, ending)
 
 
@@ -106,7 +114,13 @@ def key_hash(key: Mapping[str, Any]) -> str:
 
 
 def file_identity(path: str | Path) -> dict[str, Any]:
-    """Return what tells a file from another version of it: size, time and hash of its header."""
+    """Return what tells a file from another version of it: size, time and hash of its header.
+
+    Of a file in an archive (``/vsizip/...``) it is the archive's; of a remote one only the name.
+    """
+    if str(path).startswith(ARCHIVES):
+        inner = Path("/" + str(path).split("/", 2)[2])
+        path = next((parent for parent in (inner, *inner.parents) if parent.is_file()), path)
     if not os.path.isfile(path):
         return {"path": str(path)}
     status = os.stat(path)
@@ -119,6 +133,13 @@ def sync(path: Path) -> None:
     """Have the disk hold what was written to a file."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def _manifest(place: Path) -> Any:
+    """Return what the blocks there are blocks of; None where that cannot be read."""
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+    return None
 
 
 def _check_same(known: Any, key: Mapping[str, Any]) -> None:

@@ -37,7 +37,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 models = typer.Typer(help="The models that can be named with --model.")
 app.add_typer(models, name="models")
 
-Input = Annotated[Path, typer.Argument(metavar="INPUT", help="Raster that GDAL opens.")]
+Input = Annotated[str, typer.Argument(metavar="INPUT", help="Raster that GDAL opens.")]
 Model = Annotated[str, typer.Option(help="Name of a model, or the path of one.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda[:N].")]
 Extent = Annotated[
@@ -269,6 +269,7 @@ def _bar(stage: str) -> Progress:
             pace = 0.1 if sys.stderr.isatty() else 5.0  # seconds; a log is not a screen
             bars.append(tqdm(desc=stage, unit="window", total=total, mininterval=pace))
             BARS.extend(bars)
+        bars[0].total = total  # which may grow where objects reach beyond an area
         bars[0].update(done - bars[0].n)
         if done == total:
             bars[0].close()

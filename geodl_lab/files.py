@@ -34,7 +34,7 @@ from geodl_lab.pixels import (
     probability_product,
     value_product,
 )
-from geodl_lab.raster import open_raster
+from geodl_lab.raster import area_edges, open_raster
 from geodl_lab.raster_files import PixelBlocks, RasterFile, Snap, gdal_limits
 from geodl_lab.runs import Run, from_file, prepare, provenance, recipe
 from geodl_lab.runtime import Model
@@ -152,7 +152,7 @@ def _write(
     check_output(target, RASTER_ENDINGS, overwrite=overwrite or resume)
     with gdal_limits():
         run = from_file(prepare(open_raster(source), model, make_options(options)), source)
-        identity = file_identity(source)
+        identity = input_identity(source, target)
         key = run_key(run, {"name": product.name, **vars(product.head)}, identity)
         if resume and not overwrite and is_complete(target, _raster_tags, key):
             LOGGER.warning("%s is complete already; nothing was done", target)
@@ -182,6 +182,24 @@ def run_key(run: Run, made: Mapping[str, Any], identity: Mapping[str, Any]) -> d
     }
 
 
+def input_identity(source: str | Path, target: Path | None = None) -> dict[str, Any]:
+    """Return the identity of every file that GDAL reads for a raster, as a mosaic's tiles.
+
+    Raises
+    ------
+    OutputError
+        If ``target`` is one of them.
+    """
+    with rasterio.open(source) as file:
+        parts = sorted({str(source), *file.files})
+    for part in parts:
+        if target is not None:
+            check_distinct(part, target)
+    if len(parts) == 1:
+        return file_identity(source)
+    return {f"file {number}": file_identity(part) for number, part in enumerate(parts, 1)}
+
+
 def check_unchanged(source: str | Path, identity: Mapping[str, Any]) -> None:
     """Refuse to finish an output whose input was replaced while it was read.
 
@@ -190,7 +208,7 @@ def check_unchanged(source: str | Path, identity: Mapping[str, Any]) -> None:
     RasterError
         If size, time or header of the file are others than at the beginning.
     """
-    if file_identity(source) != identity:
+    if input_identity(source) != identity:
         raise RasterError(
             f"{str(source)!r} was changed while it was read, so the result would be of two files; "
             "run again once nobody writes to it"
@@ -282,18 +300,20 @@ def detect_file(
     check_output(target, tuple(VECTOR_DRIVERS), overwrite=overwrite or resume)
     with gdal_limits():
         run = from_file(prepare(open_raster(source), model, make_options(options)), source)
-        identity = file_identity(source)
-        key = run_key(run, dataclasses.asdict(_decoder(model)), identity)
+        identity = input_identity(source, target)
+        edges = area_edges(run.grid, run.options.area)
+        made = {**dataclasses.asdict(_decoder(model)), "edges": edges}
+        key = run_key(run, made, identity)
         if resume and not overwrite and is_complete(target, read_attrs, key):
             LOGGER.warning("%s is complete already; nothing was done", target)
             return target
         with staged(target, overwrite=overwrite or resume, resume=resume) as path:
             store = ObjectBlocks(open_checkpoint(path.parent, ".npz", key, resume=resume))
-            template = frame_of(empty(), run)
-            attrs = {**template.attrs, RUN_TAG: key_hash(key)}
+            attrs = {**provenance(run), RUN_TAG: key_hash(key)}
+            template = frame_of(empty(), run, attrs)
             with object_writer(path, template, attrs=attrs) as writer:
                 for found in find(run, store):
-                    writer.write(frame_of(found, run))
+                    writer.write(frame_of(found, run, attrs))
             check_unchanged(source, identity)
     return target
 
@@ -320,7 +340,7 @@ class ObjectBlocks:
             return False
         try:
             self.load(chunk)
-        except (OSError, ValueError, zipfile.BadZipFile):
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
             return False
         return True
 

@@ -50,6 +50,11 @@ class Source(Protocol):
         ...
 
     @property
+    def bands(self) -> tuple[int, ...]:
+        """Which bands of the raster these are, from 0."""
+        ...
+
+    @property
     def readers(self) -> int:
         """Threads that may call `read` at one time."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,14 +12,19 @@ import geopandas
 import numpy as np
 import xarray as xr
 
-from geodl_lab.detections import Detections, concatenate
-from geodl_lab.errors import OptionError
+from geodl_lab.detections import TOUCH, Detections, concatenate
 from geodl_lab.finders import Finder, in_order, make_finder
 from geodl_lab.grid import Window, hull
 from geodl_lab.heads import LogitHead
 from geodl_lab.inference import BoxWork, Work, chunk_lattice, run_chunks
 from geodl_lab.lazy import compute_chunks
-from geodl_lab.options import counting_on, make_options
+from geodl_lab.options import (
+    Passes,
+    Progress,
+    check_threshold,
+    counting_on,
+    make_options,
+)
 from geodl_lab.package import ModelPackage
 from geodl_lab.packages import open_model
 from geodl_lab.pixels import dense_work, require_task
@@ -84,7 +89,8 @@ def detect(
     """
     model = with_threshold(open_model(model), threshold)
     run = prepare(data, model, make_options(options))
-    return frame_of(concatenate(find(run)), run)
+    attrs = provenance(run)
+    return frame_of(concatenate(find(run)), run, attrs)
 
 
 def find(run: Run, store: Store | None = None) -> Iterator[Detections]:
@@ -104,15 +110,16 @@ def find(run: Run, store: Store | None = None) -> Iterator[Detections]:
     """
     grid, finder = run.planned.grid, _finder(run)
     if run.area == grid.whole:
-        yield from in_order(finder.merger(run.area), _summaries(run, finder, run.area, store))
+        blocks = _summaries(run, finder, run.area, store, run.options.progress)
+        yield from in_order(finder.merger(run.area), blocks)
     else:
-        yield _find_around(run, finder, store or _Memory())
+        yield from _find_around(run, finder, store or _Memory())
 
 
-def frame_of(found: Detections, run: Run) -> geopandas.GeoDataFrame:
-    """Turn the objects of the run's area into rows in the raster's CRS."""
+def frame_of(found: Detections, run: Run, attrs: Mapping[str, Any]) -> geopandas.GeoDataFrame:
+    """Turn the objects of the run's area into rows in the raster's CRS, with ``attrs``."""
     inside = found.within(*area_edges(run.grid, run.options.area))
-    return to_frame(inside, run.grid, run.model.package, provenance(run))
+    return to_frame(inside, run.grid, run.model.package, attrs)
 
 
 def with_threshold(model: Model, threshold: float | None) -> Model:
@@ -126,8 +133,7 @@ def with_threshold(model: Model, threshold: float | None) -> Model:
     require_task(model.package, "detect")
     if threshold is None:
         return model
-    if not 0 <= threshold <= 1:
-        raise OptionError(f"threshold {threshold} is not a score; give 0 to 1")
+    check_threshold(threshold)
     assert model.package.decoder is not None
     decoder = dataclasses.replace(model.package.decoder, threshold=threshold)
     return dataclasses.replace(model, package=dataclasses.replace(model.package, decoder=decoder))
@@ -141,34 +147,63 @@ class _Memory(dict[Window, Summary]):
     save = dict.__setitem__
 
 
-def _find_around(run: Run, finder: Finder, store: Store) -> Detections:
+def _find_around(run: Run, finder: Finder, store: Store) -> Iterator[Detections]:
     """Find the objects of a part of the raster as if all of it had been looked at.
 
-    Where an object of the part goes on beyond what was looked at, more is looked at.
+    Where an object that may have its middle in the part goes on beyond what was looked at, more is
+    looked at. (One that surrounds all that was looked at, as a ring does, is not seen.)
     """
     grid, package = run.planned.grid, run.model.package
     assert package.decoder is not None
     peaks = package.decoder.name == "heatmap"
     margin = package.decoder.radius if peaks else package.window
+    passes = Passes(run.options.progress)
     fed = _grown(run.area, margin, grid.whole)
     while True:
-        found = concatenate(in_order(finder.merger(fed), _summaries(run, finder, fed, store)))
-        boxes = package.decoder.answers_objects
-        explored = hull([tile.window for tile in grid.tiles(fed)]) if boxes else fed
-        if peaks or not len(found.meeting(run.area).cut_by(explored, grid.whole)):
-            return found.inside(run.area)
+        rows = _summaries(run, finder, fed, store, passes.report)
+        unsure = [_may_matter(found, run, fed) for found in in_order(finder.merger(fed), rows)]
+        if peaks or not any(unsure):
+            break
+        passes.again()
         margin *= 2
         fed = _grown(fed, margin, grid.whole)
+    passes.finish()
+    for found in in_order(finder.merger(fed), _summaries(run, finder, fed, store, None)):
+        yield found.inside(run.area)
+
+
+def _may_matter(found: Detections, run: Run, fed: Window) -> bool:
+    """Tell whether an object that is cut off may, in full, have its middle in the run's area."""
+    grid, decoder = run.planned.grid, run.model.package.decoder
+    assert decoder is not None
+    whole = grid.whole
+    explored = hull([tile.window for tile in grid.tiles(fed)]) if decoder.answers_objects else fed
+    boxes = found.cut_by(explored, whole).boxes
+    least, most = boxes.copy(), boxes.copy()
+    near = TOUCH  # a cut box does not hit the edge exactly
+    if explored.x > 0:
+        least[boxes[:, 0] < explored.x + near, 0] = whole.x
+    if explored.y > 0:
+        least[boxes[:, 1] < explored.y + near, 1] = whole.y
+    if explored.right < whole.right:
+        most[boxes[:, 2] > explored.right - near, 2] = whole.right
+    if explored.bottom < whole.bottom:
+        most[boxes[:, 3] > explored.bottom - near, 3] = whole.bottom
+    x0, y0 = (least[:, :2] + boxes[:, 2:]).T / 2  # least and greatest middle
+    x1, y1 = (boxes[:, :2] + most[:, 2:]).T / 2
+    area = run.area
+    return bool(((x0 < area.right) & (x1 >= area.x) & (y0 < area.bottom) & (y1 >= area.y)).any())
 
 
 def _summaries(
-    run: Run, finder: Finder, area: Window, store: Store | None
+    run: Run, finder: Finder, area: Window, store: Store | None, progress: Progress | None
 ) -> Iterator[tuple[Window, Summary]]:
     """Yield the chunks of an area, row by row, with what they leave behind."""
     rows = chunk_lattice(run.planned.grid, area)
     every = [chunk for row in rows for chunk in row]
     missing = [[c for c in row if store is None or not store.holds(c)] for row in rows]
-    computed = _computed(run, finder, missing, sum(map(run.planned.grid.windows, every)))
+    total = sum(map(run.planned.grid.windows, every))
+    computed = _computed(run, finder, missing, total, progress)
     wanted = set(itertools.chain.from_iterable(missing))
     for chunk in every:
         if chunk not in wanted:
@@ -182,13 +217,13 @@ def _summaries(
 
 
 def _computed(
-    run: Run, finder: Finder, rows: list[list[Window]], total: int
+    run: Run, finder: Finder, rows: list[list[Window]], total: int, progress: Progress | None
 ) -> Iterator[tuple[Window, Summary]]:
     """Run the model on chunks and pack what it found."""
     chunks = [chunk for row in rows for chunk in row]
     limits, work = run.limits(), _work(run)
     before = total - sum(map(run.planned.grid.windows, chunks))
-    limits["progress"] = counting_on(limits["progress"], before, total)
+    limits["progress"] = counting_on(progress, before, total)
     if run.lazy:
         rows = [row for row in rows if row]
         summarise = finder.summarise
@@ -215,8 +250,7 @@ def _work(run: Run) -> Work:
 
 def _channels(package: ModelPackage) -> int:
     assert package.decoder is not None
-    sized = package.decoder.name == "heatmap" and package.decoder.box_size is None
-    return len(package.classes) + (2 if sized else 0)
+    return len(package.classes) + (2 if package.decoder.sized else 0)
 
 
 def _grown(area: Window, margin: int, whole: Window) -> Window:

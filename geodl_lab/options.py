@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -67,10 +68,13 @@ class Options:
     cancelled: Callable[[], bool] | None = None
 
     def __post_init__(self) -> None:
-        if self.seam_tolerance is not None and not self.seam_tolerance > 0:
-            raise OptionError(
-                f"seam_tolerance {self.seam_tolerance} is not possible; give a score above 0"
-            )
+        tolerance = self.seam_tolerance
+        if tolerance is not None and not (_is_number(tolerance) and tolerance > 0):
+            raise OptionError(f"seam_tolerance {tolerance!r} is not possible; give a score above 0")
+        for name in ("progress", "cancelled"):
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                raise OptionError(f"{name} {value!r} is not possible; give a function, or None")
         if self.cell_size is not None and self.cell_size != "model":
             _check_cell_size(self.cell_size)
         if self.snap and self.cell_size is None:
@@ -107,9 +111,55 @@ def counting_on(progress: Progress | None, before: int, total: int) -> Progress 
     return report
 
 
+class Passes:
+    """Makes one progress of several passes over a raster whose number nobody knows.
+
+    Parameters
+    ----------
+    progress
+        What is told; the count never goes back, and the end is told once.
+    """
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress, self._before = progress, 0
+        self._last = (0, 0, "windows")
+
+    def report(self, done: int, total: int, stage: str, left: float) -> None:
+        """Take what one pass says."""
+        self._last = self._before + done, self._before + total, stage
+        if self._progress is not None and done < total:
+            self._progress(*self._last, left)
+
+    def again(self) -> None:
+        """Begin another pass."""
+        self._before = self._last[0]
+
+    def finish(self) -> None:
+        """Say that the last pass is over."""
+        if self._progress is not None and self._last[1]:
+            self._progress(self._last[1], self._last[1], self._last[2], 0.0)
+
+
+def check_threshold(threshold: Any) -> None:
+    """Refuse what is no score.
+
+    Raises
+    ------
+    OptionError
+        If it is no number from 0 to 1.
+    """
+    if not (_is_number(threshold) and 0 <= threshold <= 1):
+        raise OptionError(f"threshold {threshold!r} is not possible; give a number from 0 to 1")
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return False
+    return math.isfinite(value)
+
+
 def _check_cell_size(cell_size: Any) -> None:
-    number = isinstance(cell_size, int | float) and not isinstance(cell_size, bool)
-    if not number or not (math.isfinite(cell_size) and cell_size > 0):
+    if not (_is_number(cell_size) and cell_size > 0):
         raise OptionError(
             f"cell_size {cell_size!r} is not possible; give a positive number of CRS units, or "
             "'model' for the model's own"

@@ -142,9 +142,9 @@ def check_output(target: Path, endings: tuple[str, ...], *, overwrite: bool) -> 
 
 def classes_of(attrs: Mapping[str, Any]) -> tuple[LabelClass, ...]:
     """Return the classes that CF flag attributes name; empty where there are none."""
-    if "flag_values" not in attrs:
+    values = np.atleast_1d(attrs.get("flag_values", ())).tolist()
+    if not values or isinstance(values[0], str):  # none, or text in words of others
         return ()
-    values = np.atleast_1d(attrs["flag_values"]).tolist()
     names = str(attrs.get("flag_meanings", "")).split() or [str(value) for value in values]
     colors = str(attrs.get("flag_colors", "")).split() or ["#808080"] * len(values)
     return tuple(

@@ -202,6 +202,11 @@ class Decoder:
         return self.name in ("boxes", "yolo", "masks")
 
     @property
+    def sized(self) -> bool:
+        """Tell whether the scores come with two channels of log height and log width."""
+        return self.name == "heatmap" and self.box_size is None
+
+    @property
     def points(self) -> bool:
         """Tell whether objects are points rather than boxes."""
         return self.box_size is not None

@@ -16,7 +16,7 @@ from geodl_lab.grid import Window
 from geodl_lab.heads import ClassHead, EntropyHead, Head, ProbabilityHead, ValueHead
 from geodl_lab.inference import DenseWork, chunk_lattice, run_chunks
 from geodl_lab.lazy import lazy_dense
-from geodl_lab.options import make_options
+from geodl_lab.options import check_threshold, make_options
 from geodl_lab.package import LabelClass, ModelPackage
 from geodl_lab.packages import open_model
 from geodl_lab.raster import Raster
@@ -198,8 +198,8 @@ def class_product(package: ModelPackage, threshold: float | None) -> Product:
         If the model does not classify, or the threshold is outside 0..1.
     """
     require_task(package, "classify")
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise OptionError(f"threshold {threshold} is not a probability; give 0 to 1")
+    if threshold is not None:
+        check_threshold(threshold)
     head = ClassHead(tuple(label.value for label in package.classes), threshold)
     return Product("class", head, classes=package.classes, attrs=class_attrs(package))
 
@@ -278,9 +278,11 @@ def on_grid(
     }
     result = xr.DataArray(values, dims=dims, coords=frame.coords, attrs=attrs, name=name)
     result = result.rio.set_spatial_dims(x_dim=x, y_dim=y, inplace=False)
+    transform = raster.transform * raster.transform.translation(window.x, window.y)
     if raster.crs is not None:
-        transform = raster.transform * raster.transform.translation(window.x, window.y)
-        result = result.rio.write_crs(raster.crs).rio.write_transform(transform)
+        result = result.rio.write_crs(raster.crs)
+    if raster.crs is not None or not raster.transform.is_identity:
+        result = result.rio.write_transform(transform)
     return result.rio.write_nodata(nodata)
 
 
@@ -304,6 +306,11 @@ def _compute(
     """Make a product of a raster: lazily where the raster is dask-backed, else now."""
     run = prepare(data, model, make_options(options))
     work = dense_work(run, product.head)
+    if run.lazy and run.options.seam_error:
+        raise OptionError(
+            "seam_error=True has to run the model now, and a dask-backed raster is computed later; "
+            "measure it on a part that is in memory, as in da.isel(...).compute()"
+        )
     if run.lazy:
         values: Any = lazy_dense(run.planned, run.source, work, run.area)
     else:

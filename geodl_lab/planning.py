@@ -109,6 +109,11 @@ def plan(
     field = package.field if seam_tolerance is None else tolerated(package, seam_tolerance)
     window, halo = choose_window(dataclasses.replace(package, field=field))
     grid = Grid(*(_axis(package, size, window, halo) for size in shape_yx))
+    if tta and package.decoder is not None and package.decoder.sized:
+        raise OptionError(
+            f"model {package.name!r} answers heights and widths, which a quarter turn would swap; "
+            "leave tta out"
+        )
     device = resolve_device(device)
     threads, batch = _share(package.field, grid, device)
     recipe = Recipe(

@@ -6,6 +6,7 @@ no mask band and no stretch is ever applied.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 from collections.abc import Sequence
@@ -134,12 +135,12 @@ def open_raster(path: str | Path, *, chunks: Any = None) -> xr.DataArray:
     RasterError
         If the file is missing or is not a raster.
     """
-    if "://" not in str(path) and not str(path).startswith("/vsi") and not Path(path).exists():
-        raise RasterError(f"there is no file {str(path)!r}; check the path")
     try:
         array = rioxarray.open_rasterio(path, chunks=chunks, masked=False)
         names = _file_band_names(path)
     except (rasterio.errors.RasterioError, OSError, ValueError) as error:
+        if not any(mark in str(path) for mark in ("://", "/vsi", ":")) and not Path(path).exists():
+            raise RasterError(f"there is no file {str(path)!r}; check the path") from error
         raise RasterError(
             f"{str(path)!r} does not open as a raster; give a GeoTIFF, PNG, JPEG or another file "
             f"that GDAL reads ({first_line(error)})"
@@ -151,7 +152,8 @@ def open_raster(path: str | Path, *, chunks: Any = None) -> xr.DataArray:
     if any(names):
         array.attrs["long_name"] = names
     if isinstance(flags := array.attrs.get("flag_values"), str | int):  # GDAL keeps text
-        array.attrs["flag_values"] = np.array(str(flags).split(), dtype=array.dtype)
+        with contextlib.suppress(ValueError, OverflowError):  # another's, in other words
+            array.attrs["flag_values"] = np.array(str(flags).split(), dtype=array.dtype)
     return array
 
 
@@ -235,7 +237,8 @@ def area_window(raster: Raster, area: Any) -> Window:
     """
     whole = Window(0, 0, *raster.shape_yx)
     x0, y0, x1, y1 = area_edges(raster, area)
-    first, last = (math.floor(y0), math.floor(x0)), (math.ceil(y1), math.ceil(x1))
+    first = min(math.floor(y0), whole.height - 1), min(math.floor(x0), whole.width - 1)
+    last = max(math.ceil(y1), first[0] + 1), max(math.ceil(x1), first[1] + 1)
     return Window(*first, last[0] - first[0], last[1] - first[1]).intersect(whole)
 
 

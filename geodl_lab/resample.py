@@ -56,6 +56,11 @@ class Resampled:
         return self.source.nodata
 
     @property
+    def bands(self) -> tuple[int, ...]:
+        """Which bands of the raster these are, from 0."""
+        return self.source.bands
+
+    @property
     def readers(self) -> int:
         """Threads that may call `read` at one time."""
         return self.source.readers

@@ -91,6 +91,13 @@ def prepare(data: xr.DataArray | xr.Dataset, model: Model, options: Options) -> 
     raster = as_raster(data)
     source: Source = make_source(raster, model.package.inputs, options.bands)
     cells, grid = None, raster
+    if options.seam_error and _answers_objects(model):
+        raise OptionError(
+            f"model {model.name!r} answers boxes, so there are no scores to compare at seams; "
+            "leave seam_error out"
+        )
+    if options.snap and model.package.task == "detect":
+        raise OptionError("snap=True is for pixels; objects have no grid to be snapped to")
     if options.cell_size is not None:
         cells = model_grid(raster, _cell_size(raster, model, options.cell_size))
         source, grid = Resampled(source, cells), blank_raster(raster, cells)
@@ -106,6 +113,11 @@ def prepare(data: xr.DataArray | xr.Dataset, model: Model, options: Options) -> 
     say_if_unreferenced(raster)
     say_if_other_cell_size(grid, model.package.inputs)
     return Run(raster, grid, planned, source, _area(raster, grid, cells, options), options, cells)
+
+
+def _answers_objects(model: Model) -> bool:
+    decoder = model.package.decoder
+    return decoder is not None and decoder.answers_objects
 
 
 def _area(raster: Raster, grid: Raster, cells: Cells | None, options: Options) -> Window:
@@ -146,7 +158,12 @@ def recipe(run: Run) -> dict[str, Any]:
     inputs = run.model.package.inputs
     scaling = {key: getattr(inputs, key) for key in ("scale", "mean", "std", "cell_size")}
     bands = list(inputs.bands) or inputs.count
-    made = {"bands": bands, **scaling, **run.planned.recipe.as_dict()}
+    made = {
+        "bands": bands,
+        "raster_bands": [band + 1 for band in run.source.bands],  # from 1, as GDAL counts
+        **scaling,
+        **run.planned.recipe.as_dict(),
+    }
     if run.cells is not None:
         made["resampled_to"] = list(run.cells.factor_yx)  # input pixels a cell, down and across
         made["grid"] = "input" if run.options.snap else "model"

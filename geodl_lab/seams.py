@@ -6,7 +6,6 @@ that the model has for the pixels there.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
@@ -64,11 +63,12 @@ def measure_seams(planned: Plan, source: Source) -> SeamError:
             "seams; leave seam_error out"
         )
     worst, changed, pixels = 0.0, 0, 0
-    for tile, centred in _some(list(_sides(planned.grid))):
-        a, b = (_scores(planned, source, one, centred.core) for one in (tile, centred))
-        worst = max(worst, float(np.nanmax(np.abs(a - b), initial=0)))
-        changed += int((a.argmax(axis=0) != b.argmax(axis=0)).sum())
-        pixels += a[0].size
+    for tile, centred in _some_sides(planned.grid):
+        valid, one = _scores(planned, source, Tile(tile.window, centred.core))
+        _, other = _scores(planned, source, centred)
+        worst = max(worst, float(np.nanmax(np.abs(one - other)[:, valid], initial=0)))
+        changed += int((one.argmax(axis=0) != other.argmax(axis=0))[valid].sum())
+        pixels += int(valid.sum())
     return SeamError(worst, changed / max(pixels, 1), pixels)
 
 
@@ -91,19 +91,35 @@ def measure_on_texture(planned: Callable[[tuple[int, int]], Plan], window: int) 
     return measure_seams(plan, Part(stored, Window(0, 0, *shape_yx), shape_yx, None))
 
 
-def _sides(grid: Grid) -> Iterator[tuple[Tile, Tile]]:
-    """Yield tiles, each with the window centred on its right or lower seam and the strip there."""
-    for row, column in itertools.product(range(grid.rows.count), range(grid.columns.count)):
-        tile = grid.tile(row, column)
-        core, window = tile.core, tile.window
-        if column + 1 < grid.columns.count:
-            strip = Window(core.y, core.right - STRIP, core.height, STRIP)
-            x = _centred(grid.columns, core.right)
-            yield tile, Tile(Window(window.y, x, *window.shape_yx), strip)
-        if row + 1 < grid.rows.count:
-            strip = Window(core.bottom - STRIP, core.x, STRIP, core.width)
-            y = _centred(grid.rows, core.bottom)
-            yield tile, Tile(Window(y, window.x, *window.shape_yx), strip)
+def _some_sides(grid: Grid) -> Iterator[tuple[Tile, Tile]]:
+    """Yield `SEAMS` tiles, spread evenly, each with the window centred on its right or lower seam.
+
+    The core of the second is the strip of the first's pixels beside the seam.
+    """
+    rows, columns = grid.rows.count, grid.columns.count
+    across = rows * (columns - 1)
+    count = across + (rows - 1) * columns
+    for place in np.linspace(0, count - 1, min(SEAMS, count)).astype(int).tolist():
+        if place < across:
+            yield _right_side(grid, *divmod(place, columns - 1))
+        else:
+            yield _lower_side(grid, *divmod(place - across, columns))
+
+
+def _right_side(grid: Grid, row: int, column: int) -> tuple[Tile, Tile]:
+    tile = grid.tile(row, column)
+    core, window = tile.core, tile.window
+    strip = Window(core.y, core.right - STRIP, core.height, STRIP)
+    x = _centred(grid.columns, core.right)
+    return tile, Tile(Window(window.y, x, *window.shape_yx), strip.intersect(core))
+
+
+def _lower_side(grid: Grid, row: int, column: int) -> tuple[Tile, Tile]:
+    tile = grid.tile(row, column)
+    core, window = tile.core, tile.window
+    strip = Window(core.bottom - STRIP, core.x, STRIP, core.width)
+    y = _centred(grid.rows, core.bottom)
+    return tile, Tile(Window(y, window.x, *window.shape_yx), strip.intersect(core))
 
 
 def _centred(axis: Axis, seam: int) -> int:
@@ -112,21 +128,16 @@ def _centred(axis: Axis, seam: int) -> int:
     return min(max(start, axis.start(0)), axis.start(axis.count - 1))
 
 
-def _some(seams: list[tuple[Tile, Tile]]) -> list[tuple[Tile, Tile]]:
-    """Return `SEAMS` of them, spread evenly."""
-    places = np.linspace(0, len(seams) - 1, min(SEAMS, len(seams)))
-    return [seams[int(place)] for place in places]
-
-
-def _scores(planned: Plan, source: Source, tile: Tile, strip: Window) -> np.ndarray:
-    """Return the scores (channel, y, x) that one window gives to the pixels of a strip."""
+def _scores(planned: Plan, source: Source, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
+    """Return where a tile's core holds data (y, x), and its scores (channel, y, x)."""
     session, package = planned.session(), planned.model.package
-    image, _ = prepare(source, tile)
+    image, valid = prepare(source, tile)
+    if not valid.any():
+        return valid, np.zeros((1, *tile.core.shape_yx))
     batch = np.stack([image] * planned.recipe.batch)  # the run's own shape
     answer = session.submit(session.forward, batch, package.inputs).result()[0].cpu().numpy()
-    crop = package.field.crop
+    crop, window = package.field.crop, tile.window
     seen = Window(
-        tile.window.y + crop, tile.window.x + crop,
-        tile.window.height - 2 * crop, tile.window.width - 2 * crop,
-    )  # fmt: skip
-    return answer[:, *strip.intersect(seen).relative_to(seen).slices_yx]
+        window.y + crop, window.x + crop, window.height - 2 * crop, window.width - 2 * crop
+    )
+    return valid, answer[:, *tile.core.relative_to(seen).slices_yx]

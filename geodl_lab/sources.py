@@ -98,6 +98,11 @@ class FileSource:
         return self.of.nodata
 
     @property
+    def bands(self) -> tuple[int, ...]:
+        """Which bands of the raster these are, from 0."""
+        return self.of.bands
+
+    @property
     def readers(self) -> int:
         """Threads that may call `read` at one time."""
         return min(settings.READERS, settings.cores())
@@ -142,6 +147,11 @@ class Part:
     origin: Window
     shape_yx: tuple[int, int]
     nodata: float | None
+
+    @property
+    def bands(self) -> tuple[int, ...]:
+        """Which bands of the raster these are, from 0."""
+        return tuple(range(len(self.stored)))
 
     @property
     def readers(self) -> int:

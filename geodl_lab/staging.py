@@ -13,11 +13,11 @@ import filelock
 import rasterio.errors
 from rasterio._err import CPLE_BaseError
 
-from geodl_lab.checkpoints import RUN_TAG, is_resumable, key_hash, sync
-from geodl_lab.errors import GeodlError, OutputError
+from geodl_lab.checkpoints import FOLDER, RUN_TAG, is_resumable, key_hash, sync
+from geodl_lab.errors import GeodlError, OutputError, first_line
 
-SIDECARS = ("", ".aux.xml", ".ovr", ".msk")
-"""Endings of the files that GDAL reads as one raster, the main one first."""
+SIDECARS = ("", ".aux.xml", ".ovr", ".msk", "-wal", "-shm", "-journal")
+"""Endings of the files that GDAL reads as one raster or SQLite as one file, the main one first."""
 
 KEPT = "the finished blocks are kept; resume=True (--resume) goes on from them"
 
@@ -64,8 +64,7 @@ def staged(target: Path, *, overwrite: bool, resume: bool = False) -> Iterator[P
                 f"another run is writing to {str(target)!r}; wait for it or choose another output"
             ) from None
         try:
-            if not resume:
-                shutil.rmtree(folder, ignore_errors=True)  # left by a run that was killed
+            _clear(folder, keep_blocks=resume)
             folder.mkdir(exist_ok=True)
             yield folder / target.name
             check_target(target, overwrite=overwrite)
@@ -158,9 +157,9 @@ def is_complete(
     OutputError
         If the target is there, was not made by such a run, and nothing waits to be resumed.
     """
-    if not target.exists() or workplace(target).exists():
+    if not target.exists() or is_resumable(workplace(target)):
         return False
-    with contextlib.suppress(*WRITE_ERRORS, ValueError):
+    with contextlib.suppress(Exception):  # whatever a file that is not ours does to its reader
         if tags(target).get(RUN_TAG) == key_hash(key):
             return True
     raise OutputError(
@@ -168,6 +167,22 @@ def is_complete(
         "no unfinished run beside it to resume; choose another output, or overwrite it on purpose "
         "(--overwrite, overwrite=True)"
     )
+
+
+def _free(folder: Path) -> str:
+    try:
+        return f"{shutil.disk_usage(folder).free / 1e6:.1f} MB are free there"
+    except OSError:
+        return "its folder is gone"
+
+
+def _clear(folder: Path, *, keep_blocks: bool) -> None:
+    """Remove what a killed run left, but its finished blocks where they are to be used."""
+    if not keep_blocks:
+        shutil.rmtree(folder, ignore_errors=True)
+    for left in folder.glob("*"):
+        if left.name != FOLDER:
+            left.unlink()
 
 
 def _publish(folder: Path, target: Path) -> None:
@@ -190,11 +205,10 @@ def _explained(target: Path) -> Iterator[None]:
     except GeodlError:
         raise
     except WRITE_ERRORS as error:
-        text = str(getattr(error, "strerror", None) or error.__cause__ or error).strip()
-        free = shutil.disk_usage(target.parent).free / 1e6
+        text = getattr(error, "strerror", None) or first_line(error)
         explained = OutputError(
-            f"{str(target)!r} could not be written ({text.splitlines()[0]}; {free:.1f} MB are free "
-            "there): make room or choose another folder"
+            f"{str(target)!r} could not be written ({text}; {_free(target.parent)}): make room or "
+            "choose another folder"
         )
         for note in getattr(error, "__notes__", ()):
             explained.add_note(note)

@@ -29,8 +29,10 @@ def test_a_block_counts_when_it_is_whole(tmp_path):
 
 
 def test_another_run_is_refused_and_told_what_differs(tmp_path):
-    open_checkpoint(tmp_path, ".bin", KEY, resume=False)
     other = {**KEY, "recipe": {"halo": 8}}
+    open_checkpoint(tmp_path, ".bin", other, resume=False)
+    checkpoint = open_checkpoint(tmp_path, ".bin", KEY, resume=True)  # nothing to go on with
+    checkpoint.commit(CHUNK, lambda path: path.write_bytes(b"whole"))
     with pytest.raises(OutputError, match=r"recipe halo was 4 and is 8\. Give what it was begun"):
         open_checkpoint(tmp_path, ".bin", other, resume=True)
     manifest = tmp_path / "blocks" / "manifest.json"
@@ -55,3 +57,22 @@ def test_a_file_is_known_by_size_time_and_header(tmp_path):
 
 def test_the_hash_of_a_key_does_not_depend_on_its_order():
     assert key_hash({"a": 1, "b": 2}) == key_hash({"b": 2, "a": 1}) != key_hash({"a": 1, "b": 3})
+
+
+@pytest.mark.parametrize("manifest", [None, "{damaged"])
+def test_blocks_of_nobody_knows_what_are_not_used(tmp_path, manifest):
+    checkpoint = open_checkpoint(tmp_path, ".bin", KEY, resume=False)
+    checkpoint.commit(CHUNK, lambda path: path.write_bytes(b"whole"))
+    file = tmp_path / "blocks" / "manifest.json"
+    if manifest is None:
+        file.unlink()
+    else:
+        file.write_text(manifest)
+    assert not open_checkpoint(tmp_path, ".bin", KEY, resume=True).holds(CHUNK)
+
+
+def test_a_file_in_an_archive_is_known_by_the_archive(tmp_path):
+    archive = tmp_path / "a.zip"
+    archive.write_bytes(b"zip")
+    inner = f"/vsizip/{archive}/folder/a.tif"
+    assert file_identity(inner) == file_identity(archive) != {"path": inner}

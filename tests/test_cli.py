@@ -159,7 +159,11 @@ BAD = {
     "bands text": ({}, ["--bands", "red"], "--bands 'red' is not possible; write it like"),
     "band number": ({}, ["--bands", "red=9"], "the raster has no band 9"),
     "band name": ({}, ["--bands", "nir=1"], "bands= names ['nir']"),
-    "threshold": ({}, ["--threshold", "3"], "threshold 3.0 is not a probability"),
+    "threshold": (
+        {},
+        ["--threshold", "3"],
+        "threshold 3.0 is not possible; give a number from 0 to 1",
+    ),
     "threshold text": ({}, ["--threshold", "much"], "Invalid value for '--threshold'"),
     "device": ({}, ["--device", "tpu"], "'tpu' is not known"),
     "precision": ({}, ["--precision", "fp8"], "'fp8' is not one of"),

@@ -10,6 +10,7 @@ import geopandas
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import scipy.stats
 import torch
 
@@ -417,7 +418,7 @@ KILLED_DETECTOR = """
 import os, signal, sys
 from geodl_lab import detect_file, from_torch, settings
 from geodl_lab.testing import RegionDetector
-settings.CHUNK = 60
+settings.CHUNK, settings.MEMORY_BUDGET = 60, 2**23
 model = from_torch(RegionDetector(), task="detect", bands=["gray"], classes=["lamp"], window=64)
 
 def die(done, total, *_):
@@ -473,3 +474,34 @@ def test_detections_of_a_part_are_resumed_too(tmp_path, out, detector, monkeypat
     )
     expected = raster.dl.detect(detector, area=area)
     assert pixel_boxes(resumed, raster) == pixel_boxes(expected, raster) == [(20, 10, 28, 480)]
+
+
+def test_other_bands_of_the_raster_are_another_run(killed, finite_model):
+    source, target = killed
+    with pytest.raises(
+        OutputError, match=r"recipe raster_bands was \[1, 2, 3\] and is \[3, 2, 1\]"
+    ):
+        classify_file(source, target, finite_model, bands=[3, 2, 1], resume=True)
+
+
+def test_the_files_of_a_mosaic_belong_to_the_input(tmp_path, out, finite_model):
+    tile = put(make_raster((3, 200, 150)), tmp_path / "tile.tif")
+    mosaic = tmp_path / "mosaic.vrt"
+    rasterio.shutil.copy(tile, mosaic, driver="VRT")
+    classify_file(mosaic, out / "a.tif", finite_model)
+    before = (out / "a.tif").read_bytes()
+    classify_file(mosaic, out / "a.tif", finite_model, resume=True, overwrite=False)
+    put(make_raster((3, 200, 150), seed=3), tile)
+    with pytest.raises(OutputError, match="was made from another input"):
+        classify_file(mosaic, out / "a.tif", finite_model, resume=True, overwrite=False)
+    with pytest.raises(OutputError, match="is the input itself"):
+        classify_file(mosaic, tile, finite_model)
+    assert (out / "a.tif").read_bytes() == before
+
+
+def test_a_callbacks_own_error_without_words_is_told(tmp_path, out, scene, finite_model):
+    def broken(*_):
+        raise TimeoutError
+
+    with pytest.raises(OutputError, match="TimeoutError"):
+        classify_file(scene, out / "a.tif", finite_model, progress=broken)

@@ -8,9 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import geodl_lab
-from geodl_lab import settings
+from geodl_lab import from_torch, settings
 from geodl_lab.errors import ModelError, OptionError
-from geodl_lab.testing import RegionDetector, ScoreNet, make_raster, paint, pixel_boxes
+from geodl_lab.testing import (
+    RandomNet,
+    RegionDetector,
+    ScoreNet,
+    make_raster,
+    paint,
+    pixel_boxes,
+)
 
 BOXES = [
     (10, 10, 20, 22),
@@ -150,3 +157,39 @@ def test_classes_with_background_channel():
 def test_models_that_do_not_detect_are_refused(finite_model):
     with pytest.raises(ModelError, match="made to classify"):
         RASTER.dl.detect(finite_model)
+
+
+def test_area_finds_a_region_that_bends_around_it():
+    """Its middle lies in the area, none of its pixels does."""
+    raster = paint((600, 600), [(200, 200, 400, 230), (200, 200, 230, 400), (200, 370, 400, 400)])
+    model = from_torch(ScoreNet(), task="detect", bands=1, classes=["lamp"], window=64)
+    assert pixel_boxes(raster.dl.detect(model), raster) == [(200, 200, 400, 400)]
+    transform = raster.rio.transform()
+    (left, top), (right, bottom) = transform * (280, 280), transform * (320, 320)
+    seen = []
+    found = raster.dl.detect(
+        model, area=(left, bottom, right, top), progress=lambda *r: seen.append(r[:2])
+    )
+    assert pixel_boxes(found, raster) == [(200, 200, 400, 400)]
+    done = [one for one, _ in seen]
+    assert done == sorted(set(done)) and seen[-1][0] == seen[-1][1]
+    assert sum(one == total for one, total in seen) == 1
+
+
+def test_options_that_objects_cannot_have_are_refused(model):
+    with pytest.raises(OptionError, match="snap=True is for pixels"):
+        RASTER.dl.detect(model, cell_size=1.2, snap=True)
+    sized = from_torch(
+        RandomNet(classes=3), task="detect", bands=3, classes=["a"], window=64, decoder="heatmap"
+    )
+    with pytest.raises(OptionError, match="a quarter turn would swap"):
+        make_raster((3, 100, 100)).dl.detect(sized, tta=True)
+
+
+def test_objects_at_another_cell_size(model):
+    """Each large object once, with its middle where it is on the raster's own pixels."""
+    raster = paint((300, 320), [(10, 10, 30, 32), (100, 120, 160, 150), (20, 200, 260, 220)])
+    found, fine = raster.dl.detect(model, cell_size=1.2), raster.dl.detect(model)
+    assert '"resampled_to": [2.0, 2.0]' in found.attrs["geodl_recipe"]
+    assert len(found) == len(fine) == 3 and found.crs == fine.crs
+    assert (found.centroid.distance(fine.centroid) <= 1.2).all()

@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 
 from geodl_lab.errors import OptionError
-from geodl_lab.options import Options, make_options
+from geodl_lab.options import Options, Passes, check_threshold, make_options
 
 
 def test_options_are_known_by_name():
@@ -24,3 +25,26 @@ def test_options_that_do_not_belong_together_are_refused():
     with pytest.raises(OptionError, match="seam_tolerance -1 is not possible"):
         Options(seam_tolerance=-1)
     assert Options(cell_size="model", snap=True).snap
+
+
+@pytest.mark.parametrize("options", [{"seam_tolerance": "a"}, {"progress": 3}, {"cancelled": "no"}])
+def test_options_of_a_wrong_kind_are_refused(options):
+    with pytest.raises(OptionError, match="is not possible; give a"):
+        Options(**options)
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert Options(cell_size=np.float32(2), seam_tolerance=np.float64(0.1)).cell_size == 2
+    with pytest.raises(OptionError, match=r"threshold '0.5' is not possible"):
+        check_threshold("0.5")
+
+
+def test_passes_are_one_progress():
+    seen = []
+    passes = Passes(lambda *report: seen.append(report[:2]))
+    for total in (2, 3):
+        for done in range(1, total + 1):
+            passes.report(done, total, "windows", 0.0)
+        passes.again()
+    passes.finish()
+    assert seen == [(1, 2), (3, 5), (4, 5), (5, 5)]

@@ -10,7 +10,7 @@ from geodl_lab.grid import Window
 from geodl_lab.package import InputSpec
 from geodl_lab.raster import area_window, as_raster, say_if_other_cell_size
 from geodl_lab.sources import make_source
-from geodl_lab.testing import make_raster
+from geodl_lab.testing import make_raster, wrap
 
 RGBN = InputSpec(("red", "green", "blue", "nir"))
 RGB = InputSpec(("red", "green", "blue"))
@@ -126,3 +126,15 @@ def test_files_that_are_no_rasters_are_named(tmp_path):
         open_raster(text)
     with pytest.raises(RasterError, match="there is no file"):
         open_raster(tmp_path / "none.tif")
+
+
+def test_an_area_on_the_edge_of_a_pixel_is_that_pixel():
+    raster = as_raster(wrap(np.zeros((1, 10, 10), np.uint8), cell_size=1))
+    window = area_window(raster, (400_003, 3_699_994, 400_003 + 1e-9, 3_699_996))
+    assert (window.x, window.width, window.y, window.height) == (3, 1, 4, 2)
+
+
+def test_flags_in_words_of_others_are_left_as_they_are(tmp_path):
+    path = tmp_path / "a.tif"
+    make_raster((1, 20, 20)).assign_attrs(flag_values="0b, 1b").rio.to_raster(path)
+    assert open_raster(path).attrs["flag_values"] == "0b, 1b"

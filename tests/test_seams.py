@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from geodl_lab import from_torch
@@ -8,7 +9,7 @@ from geodl_lab.planning import plan
 from geodl_lab.raster import as_raster
 from geodl_lab.seams import measure_seams
 from geodl_lab.sources import make_source
-from geodl_lab.testing import RandomNet, RegionDetector, make_raster
+from geodl_lab.testing import RandomNet, RegionDetector, make_raster, wrap
 
 RASTER = make_raster((3, 300, 260))
 
@@ -52,3 +53,18 @@ def test_boxes_have_no_scores_at_seams():
     model = from_torch(RegionDetector(), task="detect", bands=1, classes=["a"], window=64)
     with pytest.raises(OptionError, match=r"answers boxes.*leave seam_error out"):
         RASTER[:1].dl.detect(model, seam_error=True)
+
+
+def test_pixels_without_data_do_not_count(finite_model):
+    values = RASTER.values.copy()
+    values[:, :, 60:] = 0
+    values[:, 100:, :] = 0
+    raster = wrap(values, nodata=0)
+    planned = plan(finite_model, raster.shape[1:])
+    error = measure_seams(planned, make_source(as_raster(raster), finite_model.package.inputs))
+    assert error.pixels < measured(finite_model).pixels and np.isfinite(error.scores)
+
+
+def test_a_lazy_result_computes_nothing_so_it_measures_nothing(finite_model):
+    with pytest.raises(OptionError, match="has to run the model now"):
+        RASTER.chunk(x=50).dl.classify(finite_model, seam_error=True)
