@@ -1,5 +1,7 @@
 """The measured field against nets whose field follows from their layers."""
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -157,3 +159,26 @@ def test_outputs_of_other_sizes_are_refused():
 
 def test_field_is_a_plain_value():
     assert Field(finite=True) == Field(finite=True, stride=1, halo=0)
+
+
+def test_a_field_is_measured_through_onnx_too(tmp_path):
+    """Nothing of torch is left in what is called: only numbers in, numbers out."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    net = RandomNet()
+    names = {"input_names": ["x"], "output_names": ["y"]}
+    axes = {"x": {2: "h", 3: "w"}, "y": {2: "h", 3: "w"}}
+    path = str(tmp_path / "net.onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            net, torch.zeros(1, 3, 64, 64), path, dynamo=False, dynamic_axes=axes, **names
+        )
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def through_onnx(x):
+        return torch.from_numpy(session.run(["y"], {"x": x.numpy()})[0])
+
+    expected = measure_field(net, 3, window=64)
+    found = measure_field(through_onnx, 3, window=64)
+    assert (found.finite, found.stride, found.halo) == (True, expected.stride, expected.halo)
