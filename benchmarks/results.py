@@ -112,6 +112,19 @@ def scaling_table(row: dict[str, Any]) -> str:
     return f"{about}\n\n{table(head, [line])}"
 
 
+def precision_table(measured: dict[str, Any]) -> str:
+    """Return the table of the precision part."""
+    if "error" in measured:
+        return f"Not run: {measured['error']}"
+    head = ("model", "classes changed", "largest difference", "mean difference")
+    lines = [
+        (name, f"{100 * changed:.2f} %", f"{most:.3f}", f"{mean:.1e}")
+        for name, changed, most, mean in measured["rows"]
+    ]
+    about = "bf16 against fp32 on the CPU: the bundled scene, differences of probabilities."
+    return f"{about}\n\n{table(head, lines)}"
+
+
 def _row(speed: Speed, contender: Contender) -> list[Any]:
     if contender.failure:
         return [contender.name, contender.windows, f"not run: {contender.failure}", *[""] * 6]

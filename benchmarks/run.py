@@ -61,6 +61,11 @@ def run_scaling(place: Path, options: argparse.Namespace) -> str:
     return results.scaling_table(row)
 
 
+def run_precision(place: Path, options: argparse.Namespace) -> str:
+    """Measure the agreement of bf16 with fp32."""
+    return results.precision_table(fresh.run("precision"))
+
+
 def _small_models(place: Path) -> None:
     if not (place / "detector.pickle").exists():
         made = fresh.run("prepare", folder=place)
@@ -88,6 +93,7 @@ PARTS: dict[str, Callable[[Path, argparse.Namespace], str]] = {
     "objects": run_objects,
     "memory": run_memory,
     "scaling": run_scaling,
+    "precision": run_precision,
 }
 
 if __name__ == "__main__":

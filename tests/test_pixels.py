@@ -351,3 +351,12 @@ def test_regression_gives_values_as_they_are():
         raster.dl.classify(model)
     one = geodl_lab.from_torch(RandomNet(classes=1), task="regress", bands=3, window=64)
     assert raster.dl.regress(one).name == "value" and raster.dl.regress(one).dims == ("y", "x")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # what torch's compiler says of itself
+def test_a_compiled_net_answers_alike(finite_model):
+    raster = make_raster((3, 200, 180))
+    compiled = raster.dl.probabilities(finite_model, compile=True)
+    assert np.abs(compiled - raster.dl.probabilities(finite_model)).max() < 1e-4
+    assert '"compile": true' in compiled.attrs["geodl_recipe"]
