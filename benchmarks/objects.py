@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import geopandas
 import numpy as np
 
 import geodl_lab
@@ -41,8 +42,9 @@ def work(*, scene: str, model: str, target: str, size: int) -> dict[str, Any]:
     """Time a run from a raster file to a file of objects."""
     wrapped = prepare.load_model(model)
     begun = time.perf_counter()
-    frame = geodl_lab.detect_file(scene, target, wrapped, device="cpu")
+    path = geodl_lab.detect_file(scene, target, wrapped, device="cpu")
     seconds = time.perf_counter() - begun
+    frame = geopandas.read_parquet(path)
     west, south, east, north = frame.bounds.to_numpy().T
     columns = (west - ORIGIN_XY[0], ORIGIN_XY[1] - north, east - ORIGIN_XY[0], ORIGIN_XY[1] - south)
     return {"seconds": seconds, **score(np.stack(columns, axis=1) / CELL_SIZE, size)}
