@@ -129,6 +129,39 @@ class Turns:
             yield
 
 
+@dataclass
+class ExactCudnn:
+    """Holds cuDNN's settings while any forward runs: they are the process's, not a thread's.
+
+    The first forward sets them and the last puts back what the user had.
+    """
+
+    _holders: int = 0
+    _flags: Any = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """No search for the quickest kernel, the same one each time, no TF32."""
+        with self._lock:
+            if not self._holders:
+                self._flags = torch.backends.cudnn.flags(
+                    benchmark=False, deterministic=True, allow_tf32=False
+                )
+                self._flags.__enter__()
+            self._holders += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holders -= 1
+                if not self._holders:
+                    self._flags.__exit__(None, None, None)
+
+
+EXACT = ExactCudnn()
+
+
 def turns(device: str) -> Turns:
     """Return the turns of a device in this process."""
     with _POOLS_LOCK:

@@ -231,8 +231,8 @@ class Grid:
                 yield self.tile(row, column)
 
 
-def cut(axis: Axis, start: int, stop: int, least: int) -> list[int]:
-    """Cut the pixels ``start`` to ``stop`` at core edges into chunks of about ``least`` pixels.
+def cut(axis: Axis, start: int, stop: int, side: int) -> list[int]:
+    """Cut the pixels ``start`` to ``stop`` at core edges into chunks as near ``side`` as they come.
 
     The inner edges are among those of the whole axis, so that two overlapping areas have the same
     chunks where they agree.
@@ -244,8 +244,8 @@ def cut(axis: Axis, start: int, stop: int, least: int) -> list[int]:
     """
     edges, last = [start], 0
     for index in range(axis.count - 1):
-        end = axis.core(index)[1]
-        if end - last >= least:
+        end, following = axis.core(index)[1], axis.core(index + 1)[1]
+        if abs(end - last - side) <= abs(following - last - side):
             last = end
             if start < end < stop:
                 edges.append(end)

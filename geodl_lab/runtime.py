@@ -146,10 +146,8 @@ class Session:
     def _numbers(self) -> Iterator[None]:
         """Fix number types: autocast below fp32, and no TF32 in what is called fp32."""
         dtype, kind = AUTOCAST.get(self.precision), torch.device(self.device).type
-        # The three settings of cuDNN are the process's, and always the same.
-        exact = torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False)
         with (
-            exact if kind == "cuda" else contextlib.nullcontext(),
+            devices.EXACT.held() if kind == "cuda" else contextlib.nullcontext(),
             torch.autocast(kind, dtype=dtype, enabled=dtype is not None),
         ):
             yield

@@ -19,7 +19,7 @@ NEAR_BEST = 1.02
 """Windows that cost this much of the cheapest are as good; the smallest of them is taken."""
 
 CHUNK = 2048
-"""Least side in pixels of a lazy result's chunks."""
+"""Side in pixels that the chunks of a run are near; they are whole cores."""
 
 GDAL_CACHE = 256 * 2**20
 """Bytes of GDAL's block cache; its default is 5 % of the machine."""

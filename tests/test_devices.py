@@ -81,3 +81,15 @@ def test_a_gpu_has_one_run_at_a_time(tmp_path, monkeypatch):
     for thread in threads:
         thread.join()
     assert most == [1]
+
+
+def test_cudnns_settings_hold_until_the_last_forward_is_over():
+    cudnn, held = torch.backends.cudnn, devices.ExactCudnn()
+    before = cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32
+    first, second = held.held(), held.held()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32) == (False, True, False)
+    second.__exit__(None, None, None)
+    assert (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32) == before

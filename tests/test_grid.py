@@ -112,3 +112,12 @@ def test_recompute_counts_overlap():
     assert Grid(Axis(256, 256), Axis(256, 256)).recompute == 1
     hanging = Axis(256, 256, 64, clamped=False, fixed=True)
     assert Grid(hanging, hanging).recompute == 4
+
+
+@pytest.mark.parametrize(
+    ("window", "expected"), [(1536, [1536] * 5), (1000, [2000] * 4), (700, [2100] * 3 + [1400])]
+)
+def test_chunks_are_as_near_the_side_as_cores_allow(window, expected):
+    size = sum(expected)
+    edges = cut(Axis(size, window), 0, size, 2048)
+    assert np.diff(edges).tolist() == expected
