@@ -49,10 +49,12 @@ def touching_pairs(boxes: np.ndarray, related: Related, *, first: int = 0) -> np
     return np.concatenate(pairs, axis=1)
 
 
-def iou(objects: Detections, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    """Return intersection over union of pairs of objects, shape (pair,)."""
-    both = common(objects, i, j)
-    either = areas(objects, i) + areas(objects, j) - both
+def iou(
+    objects: Detections, i: np.ndarray, j: np.ndarray, limits: np.ndarray | None = None
+) -> np.ndarray:
+    """Return intersection over union of pairs of objects, inside ``limits`` (pair, 4), (pair,)."""
+    both = common(objects, i, j, limits)
+    either = areas(objects, i, limits) + areas(objects, j, limits) - both
     equal = (objects.boxes[i] == objects.boxes[j]).all(axis=1)  # decides where there is no area
     return np.where(either > 0, both / np.where(either > 0, either, 1), equal)
 
@@ -63,13 +65,16 @@ def common(
     """Return the area in square pixels that two objects share, inside ``limits`` (pair, 4)."""
     if objects.masks is not None:
         return _common_pixels(objects.masks, i, j, limits)
-    if objects.corners is not None and limits is None:
-        return _common_turned(objects.corners, i, j)
-    if objects.corners is not None:
-        shapes = shapely.intersection(_polygons(objects.corners[i]), _polygons(objects.corners[j]))
-        return shapely.area(_cut(shapes, limits))
-    shared = clip_boxes(objects.boxes[i], objects.boxes[j])
-    return _box_areas(shared if limits is None else clip_boxes(shared, limits))
+    if objects.corners is None:
+        shared = clip_boxes(objects.boxes[i], objects.boxes[j])
+        return _box_areas(shared if limits is None else clip_boxes(shared, limits))
+    shared = _common_turned(objects.corners, i, j)
+    if limits is not None:
+        beyond = [_reach_out(objects.corners[k], limits) for k in (i, j)]
+        cut = np.flatnonzero(beyond[0] & beyond[1])
+        shapes = _polygons(objects.corners[i[cut]]), _polygons(objects.corners[j[cut]])
+        shared[cut] = shapely.area(_cut(shapely.intersection(*shapes), limits[cut]))
+    return shared
 
 
 def areas(objects: Detections, i: np.ndarray, limits: np.ndarray | None = None) -> np.ndarray:
@@ -79,12 +84,14 @@ def areas(objects: Detections, i: np.ndarray, limits: np.ndarray | None = None) 
             return objects.masks.areas[i]
         owners, _, start, stop = _runs_of(objects.masks, i, limits)
         return np.bincount(owners, stop - start, minlength=len(i))
-    if objects.corners is not None and limits is None:
-        return _turned_areas(objects.corners)[i]
-    if objects.corners is not None:
-        return shapely.area(_cut(_polygons(objects.corners[i]), limits))
-    boxes = objects.boxes[i]
-    return _box_areas(boxes if limits is None else clip_boxes(boxes, limits))
+    if objects.corners is None:
+        boxes = objects.boxes[i]
+        return _box_areas(boxes if limits is None else clip_boxes(boxes, limits))
+    sizes = _turned_areas(objects.corners[i])
+    if limits is not None:
+        cut = np.flatnonzero(_reach_out(objects.corners[i], limits))
+        sizes[cut] = shapely.area(_cut(_polygons(objects.corners[i[cut]]), limits[cut]))
+    return sizes
 
 
 def outranked(strong: np.ndarray, weak: np.ndarray, count: int) -> np.ndarray:
@@ -135,13 +142,19 @@ def _box_areas(boxes: np.ndarray) -> np.ndarray:
     return np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
 
 
+def _reach_out(corners: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Mark rotated boxes (object, 4, 2) not inside ``limits`` (object, 4): others need no cut."""
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    return ((low < limits[:, :2]) | (high > limits[:, 2:])).any(axis=1)
+
+
 def _polygons(corners: np.ndarray) -> np.ndarray:
     """Return convex polygons of corners (object, 4, 2): crossed or flat ones are no error."""
     return shapely.convex_hull(shapely.linestrings(corners))
 
 
-def _cut(shapes: np.ndarray, limits: np.ndarray | None) -> np.ndarray:
-    return shapes if limits is None else shapely.intersection(shapes, shapely.box(*limits.T))
+def _cut(shapes: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    return shapely.intersection(shapes, shapely.box(*limits.T))
 
 
 def _turned_areas(corners: np.ndarray) -> np.ndarray:
