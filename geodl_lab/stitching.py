@@ -173,6 +173,7 @@ def merge(views: Views, pairs: np.ndarray, raster: Window) -> Detections:
     partners = _partners(views, pairs[:, labels[pairs[0]] == labels[pairs[1]]])
     lost = _lost_to_deeper(views, partners[:, whole[partners].all(axis=0)])
     lost |= _disowned(views, pairs[:, whole[pairs].all(axis=0)], lost)
+    lost |= ~views.owned & (areas(views.objects, np.arange(len(views))) == 0)  # nothing to compare
     mixed = partners[:, fragment[partners[0]] != fragment[partners[1]]]
     piece, cover = np.where(fragment[mixed[0]], mixed, mixed[::-1])
     lost |= _covered(views, piece, cover)

@@ -170,3 +170,16 @@ def test_a_neighbour_that_sees_another_class_adds_nothing():
 
 def test_two_classes_at_one_place_are_two_objects():
     assert len(remade([[100, 300, 180, 340]] * 2, labels=[1, 2])) == 2
+
+
+@pytest.mark.parametrize("flat", [[140, 60, 140, 60], [140, 60, 170, 60], [600, 500, 600, 540]])
+def test_a_box_without_area_comes_once(flat):
+    for shift in (0.0, 0.4):
+        seen = []
+        for number, tile in enumerate(WIDE.tiles()):
+            window, box = tile.window, np.array([flat]) + shift * (number % 3)
+            inside = (window.x <= box[0, 0]) and (box[0, 2] <= window.right)
+            inside = inside and window.y <= box[0, 1] and box[0, 3] <= window.bottom
+            seen.append((tile, detections(*box[: int(inside)])))
+        found = merge_windows(seen, WIDE.whole)
+        assert np.abs(found.boxes - [flat]).max() < 1 and len(found) == 1
