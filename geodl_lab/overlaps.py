@@ -51,12 +51,10 @@ def touching_pairs(boxes: np.ndarray, related: Related) -> np.ndarray:
     return np.concatenate(pairs, axis=1)
 
 
-def iou(
-    objects: Detections, i: np.ndarray, j: np.ndarray, limits: np.ndarray | None = None
-) -> np.ndarray:
-    """Return intersection over union of pairs of objects, inside ``limits`` (pair, 4), (pair,)."""
-    both = common(objects, i, j, limits)
-    either = areas(objects, i, limits) + areas(objects, j, limits) - both
+def iou(objects: Detections, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """Return intersection over union of pairs of objects, shape (pair,)."""
+    both = common(objects, i, j)
+    either = areas(objects, i) + areas(objects, j) - both
     equal = (objects.boxes[i] == objects.boxes[j]).all(axis=1)  # decides where there is no area
     return np.where(either > 0, both / np.where(either > 0, either, 1), equal)
 
@@ -69,11 +67,11 @@ def common(
         return _common_pixels(objects.masks, i, j, limits)
     if objects.corners is None:
         shared = clip_boxes(objects.boxes[i], objects.boxes[j])
-        return _box_areas(shared if limits is None else clip_boxes(shared, limits))
+        return box_areas(shared if limits is None else clip_boxes(shared, limits))
     shared = _common_turned(objects.corners, i, j)
     if limits is not None:
-        beyond = [_reach_out(objects.corners[k], limits) for k in (i, j)]
-        cut = np.flatnonzero(beyond[0] & beyond[1])
+        beyond = [_reach_out(objects, k, limits) for k in (i, j)]
+        cut = np.flatnonzero(beyond[0] & beyond[1] & (shared > 0))
         shapes = _polygons(objects.corners[i[cut]]), _polygons(objects.corners[j[cut]])
         shared[cut] = shapely.area(_cut(shapely.intersection(*shapes), limits[cut]))
     return shared
@@ -81,18 +79,28 @@ def common(
 
 def areas(objects: Detections, i: np.ndarray, limits: np.ndarray | None = None) -> np.ndarray:
     """Return the area in square pixels of objects, inside ``limits`` (object, 4)."""
+    if objects.masks is None and objects.corners is None:
+        return box_areas(
+            objects.boxes[i] if limits is None else clip_boxes(objects.boxes[i], limits)
+        )
+    masks, corners = objects.masks, objects.corners
+    sizes = _turned_areas(corners[i]) if masks is None else masks.areas[i]  # type: ignore[index]
+    if limits is not None:
+        cut = np.flatnonzero(_reach_out(objects, i, limits))
+        sizes[cut] = _areas_inside(objects, i[cut], limits[cut])
+    return sizes
+
+
+def _areas_inside(objects: Detections, i: np.ndarray, limits: np.ndarray) -> np.ndarray:
     if objects.masks is not None:
-        if limits is None:
-            return objects.masks.areas[i]
         owners, _, start, stop = _runs_of(objects.masks, i, limits)
         return np.bincount(owners, stop - start, minlength=len(i))
-    if objects.corners is None:
-        boxes = objects.boxes[i]
-        return _box_areas(boxes if limits is None else clip_boxes(boxes, limits))
-    sizes = _turned_areas(objects.corners[i])
-    if limits is not None:
-        cut = np.flatnonzero(_reach_out(objects.corners[i], limits))
-        sizes[cut] = shapely.area(_cut(_polygons(objects.corners[i[cut]]), limits[cut]))
+    assert objects.corners is not None
+    corners, (x0, y0, x1, y1) = objects.corners[i], limits.T
+    rings = np.stack([[x0, x1, x1, x0], [y0, y0, y1, y1]], axis=-1).transpose(1, 0, 2)
+    sizes, convex = np.zeros(len(i)), is_convex(corners)
+    sizes[convex] = convex_overlap(corners[convex], rings[convex].astype(np.float64))
+    sizes[~convex] = shapely.area(_cut(_polygons(corners[~convex]), limits[~convex]))
     return sizes
 
 
@@ -172,14 +180,17 @@ def _diagonals(boxes: np.ndarray) -> np.ndarray:
     return shapely.linestrings(boxes.reshape(-1, 2, 2))
 
 
-def _box_areas(boxes: np.ndarray) -> np.ndarray:
+def box_areas(boxes: np.ndarray) -> np.ndarray:
+    """Return the areas of boxes (box, 4) in square pixels; of one turned inside out, 0."""
     return np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
 
 
-def _reach_out(corners: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """Mark rotated boxes (object, 4, 2) not inside ``limits`` (object, 4): others need no cut."""
-    low, high = corners.min(axis=1), corners.max(axis=1)
-    return ((low < limits[:, :2]) | (high > limits[:, 2:])).any(axis=1)
+def _reach_out(objects: Detections, i: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Mark objects that are not inside ``limits`` (object, 4): the others need no cutting."""
+    boxes = objects.boxes[i]
+    if objects.corners is not None:
+        boxes = np.hstack([objects.corners[i].min(axis=1), objects.corners[i].max(axis=1)])
+    return (clip_boxes(boxes, limits) != boxes).any(axis=1)
 
 
 def _polygons(corners: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ from geodl_lab.detections import (
     touching_edges,
 )
 from geodl_lab.grid import Tile, Window
-from geodl_lab.overlaps import areas, common, iou, outranked, touching_pairs
+from geodl_lab.overlaps import areas, box_areas, common, iou, outranked, touching_pairs
 
 SAME = 0.5
 """Least IoU of one object seen whole by two windows, and of what both show in their strip."""
@@ -36,6 +36,9 @@ COVERED = 0.7
 LEANING = 0.5
 """Factor on both shares for rotated boxes: around a cut-off piece of an object the smallest
 rectangle is up to twice as large as the piece."""
+
+ROUNDING = 1e-9
+"""Share by which a bound of an area may be too small: it is computed in another way."""
 
 ASKEW = 0.15
 """Radians from which two fragments do not lie along the same straight object."""
@@ -129,8 +132,8 @@ def links(views: Views, raster: Window) -> np.ndarray:
             (meet & same, _alike),
             (meet & ~(fragment[i] | fragment[j]) & (owned[i] != owned[j]), _shown),
         ):
-            pairs = _oriented(seat, i[chosen], j[chosen])
-            found[np.flatnonzero(chosen)] |= rule(views, *pairs)
+            open_still = np.flatnonzero(chosen & ~found)
+            found[open_still] = rule(views, *_oriented(seat, i[open_still], j[open_still]))
         return found
 
     return touching_pairs(views.reach, related)
@@ -204,10 +207,16 @@ def _likeness(views: Views, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     By IoU; of masks by the share of the smaller, for a window may see one object in two pieces.
     """
     strip, objects = clip_boxes(views.windows[i], views.windows[j]), views.objects
-    if objects.masks is None:
-        return iou(objects, i, j, strip)
-    smaller = np.minimum(areas(objects, i, strip), areas(objects, j, strip))
-    return common(objects, i, j, strip) / np.maximum(smaller, 1)
+    one, other = areas(objects, i, strip), areas(objects, j, strip)
+    least = np.minimum(one, other) if objects.masks is not None else np.maximum(one, other)
+    most = box_areas(clip_boxes(clip_boxes(objects.boxes[i], objects.boxes[j]), strip))
+    near = most >= _share(SAME, objects) * least * (1 - ROUNDING)  # the others need no exact area
+    shared = np.zeros(len(i))
+    shared[near] = common(objects, i[near], j[near], strip[near])
+    if objects.masks is not None:
+        return shared / np.maximum(least, 1)
+    either, equal = one + other - shared, (objects.boxes[i] == objects.boxes[j]).all(axis=1)
+    return np.where(either > 0, shared / np.where(either > 0, either, 1), equal)
 
 
 def _alike(views: Views, i: np.ndarray, j: np.ndarray) -> np.ndarray:
@@ -273,11 +282,16 @@ def _shown(views: Views, i: np.ndarray, j: np.ndarray) -> np.ndarray:
 
     Of one class it does if it holds most of the other, of two classes if both are one box.
     """
-    weak, strong = np.where(views.owned[i], [j, i], [i, j])
+    weak = np.where(views.owned[i], j, i)
     objects, labels = views.objects, views.objects.label_ids
-    shared = common(objects, i, j)
-    held = (shared > 0) & (shared >= COVERED * areas(objects, weak))
-    return np.where(labels[weak] == labels[strong], held, iou(objects, i, j) >= SAME)
+    least = COVERED * areas(objects, weak)
+    most = box_areas(clip_boxes(objects.boxes[i], objects.boxes[j]))
+    same = labels[i] == labels[j]
+    held, rival = same & (most > 0) & (most >= least * (1 - ROUNDING)), ~same & (most > 0)
+    shared = common(objects, i[held], j[held])
+    held[held] = (shared > 0) & (shared >= least[held])
+    rival[rival] = iou(objects, i[rival], j[rival]) >= SAME
+    return held | rival
 
 
 def _covered(views: Views, piece: np.ndarray, cover: np.ndarray) -> np.ndarray:
