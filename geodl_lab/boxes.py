@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 
 from geodl_lab.dense_boxes import check_scores, is_dense, read_dense, read_yolo
 from geodl_lab.detections import Detections
-from geodl_lab.errors import ModelError
+from geodl_lab.errors import ModelError, first_line
 from geodl_lab.grid import Window
 from geodl_lab.masks import from_crops
 from geodl_lab.overlaps import suppress
@@ -47,6 +47,7 @@ def read_boxes(answer: Any, index: int, package: ModelPackage, window: Window) -
     """
     decoder = package.decoder
     assert decoder is not None
+    _check_count(answer, index, package)
     nms = decoder.nms
     if decoder.name == "yolo":
         found, nms = read_yolo(answer, index, package), nms or USUAL_NMS
@@ -56,6 +57,21 @@ def read_boxes(answer: Any, index: int, package: ModelPackage, window: Window) -
         found = _read_dict(answer[index], package, window.shape_yx)
     found = suppress(found, nms) if nms else found
     return _near(found, window.shape_yx).moved(window.x, window.y)
+
+
+def _check_count(answer: Any, index: int, package: ModelPackage) -> None:
+    """Refuse an answer that holds nothing for an image."""
+    parts = answer.values() if isinstance(answer, Mapping) else answer
+    first = next(iter(parts), None) if isinstance(parts, Iterable) else None
+    batched = torch.is_tensor(first) and not torch.is_tensor(answer)  # dense boxes, or YOLO's
+    if isinstance(answer, Mapping) and not batched:
+        return  # what is wrong with it is told where it is read
+    count = len(first if batched and first.ndim else answer) if first is not None else 0
+    if index >= count:
+        raise ModelError(
+            f"model {package.name!r} answers {count} entries for {index + 1} or more images; "
+            "answer one dict an image, with boxes of shape (0, 4) where there is none"
+        )
 
 
 def corners_of(boxes: np.ndarray) -> np.ndarray:
@@ -81,8 +97,8 @@ def _read_dict(
 ) -> Detections:
     """Read one image's dict, in window pixels."""
     _check_keys(answer, package)
-    scores = check_scores(_numbers(answer["scores"]), package)
-    labels = _numbers(answer["labels"])
+    scores = check_scores(_numbers(answer, "scores", package), package)
+    labels = _numbers(answer, "labels", package)
     if labels.shape != scores.shape or labels.ndim != 1:
         raise ModelError(
             f"model {package.name!r} answers labels of shape {labels.shape} and scores of shape "
@@ -92,7 +108,8 @@ def _read_dict(
     kept = (scores > package.decoder.threshold) & (labels > 0)
     values = _values(labels[kept], package)
     if "boxes" in answer:
-        boxes = _columns(_numbers(answer["boxes"]), len(scores), package)[kept]
+        boxes = _columns(_numbers(answer, "boxes", package), len(scores), package)[kept]
+        _check_rows(boxes, package)
     else:
         height, width = shape_yx
         boxes = np.tile([0.0, 0.0, width, height], (len(values), 1))
@@ -121,8 +138,15 @@ def _check_keys(answer: Any, package: ModelPackage) -> None:
         )
 
 
-def _numbers(values: Any) -> np.ndarray:
-    return torch.as_tensor(values).detach().to("cpu", torch.float64).numpy()
+def _numbers(answer: Mapping[str, Any], key: str, package: ModelPackage) -> np.ndarray:
+    """Return one entry of an answer, float64."""
+    try:
+        return torch.as_tensor(answer[key]).detach().to("cpu", torch.float64).numpy()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"model {package.name!r} answers {key} that are no numbers ({first_line(error)}); "
+            "possible are tensors, arrays or lists of numbers, one entry an object"
+        ) from error
 
 
 def _values(labels: np.ndarray, package: ModelPackage) -> np.ndarray:
@@ -152,13 +176,17 @@ def _columns(boxes: np.ndarray, count: int, package: ModelPackage) -> np.ndarray
             f"possible are {count} rows of {' or '.join(map(str, possible))} numbers: x0, y0, x1, "
             "y1; or rotated: cx, cy, width, height, angle; or x, y of four corners"
         )
+    return boxes
+
+
+def _check_rows(boxes: np.ndarray, package: ModelPackage) -> None:
+    """Check the boxes that count: what pads an answer may hold anything."""
     sizes = {4: boxes[:, 2:4] - boxes[:, :2], 5: boxes[:, 2:4]}.get(boxes.shape[1], boxes * 0)
     if not (np.isfinite(boxes).all() and (sizes >= 0).all()):
         raise ModelError(
             f"model {package.name!r} answers a box that is none: x0, y0, x1, y1 must be numbers "
             "with x0 <= x1 and y0 <= y1; width and height must not be negative"
         )
-    return boxes
 
 
 def _masked(

@@ -104,10 +104,11 @@ class Detections:
     def clipped(self, area: Window) -> Detections:
         """Return boxes and masks cut off at the edges of ``area``; what is outside is dropped.
 
-        The corners of a rotated box stay as they are: cut off, it would be no rectangle.
+        A box without width or height stays where all of it is inside. The corners of a rotated box
+        stay as they are: cut off, it would be no rectangle.
         """
         boxes, masks = clip_boxes(self.boxes, np.array(edges(area))), None
-        kept = (boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3])
+        kept = (boxes[:, :2] < boxes[:, 2:]).all(axis=1) | (boxes == self.boxes).all(axis=1)
         if self.masks is not None:
             masks = self.masks.clipped(area)
             kept &= masks.counts > 0

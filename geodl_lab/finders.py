@@ -18,7 +18,7 @@ from geodl_lab.grid import Grid, Tile, Window
 from geodl_lab.package import ModelPackage
 from geodl_lab.peaks import PeakFinder
 from geodl_lab.regions import RegionFinder
-from geodl_lab.stitching import Views, group, merge, see, touching
+from geodl_lab.stitching import Views, group, links, merge, see
 
 
 class Merger(Protocol):
@@ -161,7 +161,7 @@ class BoxMerger:
         right, below = self._later(chunk)
         near = self._lefts <= self._seen_right(chunk)
         views = self._ahead.select(near).joined(Views.from_arrays(summary))
-        pairs, reach = touching(views), views.reach
+        pairs, reach = links(views, self._raster), views.reach
         groups = group(pairs, len(views))
         low, high = np.full((len(views), 2), np.inf), np.full((len(views), 2), -np.inf)
         np.minimum.at(low, groups, reach[:, :2])
@@ -182,14 +182,14 @@ class BoxMerger:
         """Return the objects that are left."""
         self._next_row()
         views, self._ahead, self.floor = self._ahead, see([]), np.inf
-        return merge(views, touching(views), self._raster)
+        return merge(views, links(views, self._raster), self._raster)
 
     def _next_row(self) -> None:
         """Put what waits into one place, each view with the left edge of its group."""
         for views in self._aside:
             self._ahead = self._ahead.joined(views)
         self._aside = [see([])]
-        groups = group(touching(self._ahead), len(self._ahead))
+        groups = group(links(self._ahead, self._raster), len(self._ahead))
         lefts = np.full(len(self._ahead), np.inf)
         np.minimum.at(lefts, groups, self._ahead.reach[:, 0])
         self._lefts = lefts[groups]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from geodl_lab.errors import ModelError
 from geodl_lab.package import NODATA
 
 
@@ -123,7 +124,19 @@ class LogitHead:
     fill: float = -np.inf
 
     def __call__(self, scores: torch.Tensor) -> torch.Tensor:
-        """Map scores (N, K, H, W) to (N, channels, H, W); a background channel is taken off."""
+        """Map scores (N, K, H, W) to (N, channels, H, W); a background channel is taken off.
+
+        Raises
+        ------
+        ModelError
+            If a score is NaN: it would be an object that nobody misses.
+        """
+        count = scores.shape[1] - (self.channels - self.classes)
+        if scores[:, :count].isnan().any():
+            raise ModelError(
+                "the model answers NaN scores; possible are numbers: check its weights, scale=, "
+                "mean= and std=, or run it in fp32 if it was in half precision"
+            )
         if scores.shape[1] != self.classes + 1 or self.channels != self.classes:
             return scores
         others = functional.log_softmax(scores, dim=1)[:, 1:]

@@ -6,6 +6,7 @@ else boxes. Objects are named by their index, so that a pair is two numbers.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -18,12 +19,15 @@ from geodl_lab.quads import convex_overlap, is_convex, ring_areas
 BATCH = 50_000
 """Objects or pairs that are looked at together: bounds the memory."""
 
+RUNS = 2_000_000
+"""Runs of pixels that are looked at together, or those of one pair."""
+
 Related = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Tells of two arrays of indices (pair,) which pairs matter, shape (pair,), bool."""
 
 
-def touching_pairs(boxes: np.ndarray, related: Related, *, first: int = 0) -> np.ndarray:
-    """Return the related pairs i < j of boxes that touch, with j at least ``first``.
+def touching_pairs(boxes: np.ndarray, related: Related) -> np.ndarray:
+    """Return the related pairs i < j of boxes that touch.
 
     Parameters
     ----------
@@ -31,17 +35,15 @@ def touching_pairs(boxes: np.ndarray, related: Related, *, first: int = 0) -> np
         Left, top, right, bottom in pixels, shape (object, 4).
     related
         Tells which pairs matter.
-    first
-        Objects before this one are not compared with each other.
 
     Returns
     -------
     numpy.ndarray
         Shape (2, pair), int64.
     """
-    shapes = shapely.linestrings(boxes.reshape(-1, 2, 2))  # diagonals: the index sees envelopes
+    shapes = _diagonals(boxes)
     tree, pairs = shapely.STRtree(shapes), [np.zeros((2, 0), dtype=np.int64)]
-    for start in range(first, len(boxes), BATCH):
+    for start in range(0, len(boxes), BATCH):
         j, i = tree.query(shapes[start : start + BATCH])  # touching envelopes are met too
         i, j = i[i < j + start], j[i < j + start] + start
         kept = related(i, j)
@@ -63,28 +65,43 @@ def common(
     """Return the area in square pixels that two objects share, inside ``limits`` (pair, 4)."""
     if objects.masks is not None:
         return _common_pixels(objects.masks, i, j, limits)
-    if objects.corners is not None and limits is None:
-        return _common_turned(objects.corners, i, j)
-    if objects.corners is not None:
-        shapes = shapely.intersection(_polygons(objects.corners[i]), _polygons(objects.corners[j]))
-        return shapely.area(_cut(shapes, limits))
-    shared = clip_boxes(objects.boxes[i], objects.boxes[j])
-    return _box_areas(shared if limits is None else clip_boxes(shared, limits))
+    if objects.corners is None:
+        shared = clip_boxes(objects.boxes[i], objects.boxes[j])
+        return box_areas(shared if limits is None else clip_boxes(shared, limits))
+    shared = _common_turned(objects.corners, i, j)
+    if limits is not None:
+        beyond = [_reach_out(objects, k, limits) for k in (i, j)]
+        cut = np.flatnonzero(beyond[0] & beyond[1] & (shared > 0))
+        shapes = _polygons(objects.corners[i[cut]]), _polygons(objects.corners[j[cut]])
+        shared[cut] = shapely.area(_cut(shapely.intersection(*shapes), limits[cut]))
+    return shared
 
 
 def areas(objects: Detections, i: np.ndarray, limits: np.ndarray | None = None) -> np.ndarray:
     """Return the area in square pixels of objects, inside ``limits`` (object, 4)."""
+    if objects.masks is None and objects.corners is None:
+        return box_areas(
+            objects.boxes[i] if limits is None else clip_boxes(objects.boxes[i], limits)
+        )
+    masks, corners = objects.masks, objects.corners
+    sizes = _turned_areas(corners[i]) if masks is None else masks.areas[i]  # type: ignore[index]
+    if limits is not None:
+        cut = np.flatnonzero(_reach_out(objects, i, limits))
+        sizes[cut] = _areas_inside(objects, i[cut], limits[cut])
+    return sizes
+
+
+def _areas_inside(objects: Detections, i: np.ndarray, limits: np.ndarray) -> np.ndarray:
     if objects.masks is not None:
-        if limits is None:
-            return objects.masks.areas[i]
         owners, _, start, stop = _runs_of(objects.masks, i, limits)
         return np.bincount(owners, stop - start, minlength=len(i))
-    if objects.corners is not None and limits is None:
-        return _turned_areas(objects.corners)[i]
-    if objects.corners is not None:
-        return shapely.area(_cut(_polygons(objects.corners[i]), limits))
-    boxes = objects.boxes[i]
-    return _box_areas(boxes if limits is None else clip_boxes(boxes, limits))
+    assert objects.corners is not None
+    corners, (x0, y0, x1, y1) = objects.corners[i], limits.T
+    rings = np.stack([[x0, x1, x1, x0], [y0, y0, y1, y1]], axis=-1).transpose(1, 0, 2)
+    sizes, convex = np.zeros(len(i)), is_convex(corners)
+    sizes[convex] = convex_overlap(corners[convex], rings[convex].astype(np.float64))
+    sizes[~convex] = shapely.area(_cut(_polygons(corners[~convex]), limits[~convex]))
+    return sizes
 
 
 def outranked(strong: np.ndarray, weak: np.ndarray, count: int) -> np.ndarray:
@@ -117,22 +134,63 @@ def suppress(objects: Detections, limit: float, *, block: int = 512) -> Detectio
     at one place costs a block squared and not all of them squared.
     """
     objects = objects.select(np.lexsort((*objects.boxes.T, -objects.scores)))
-    kept = np.zeros(0, dtype=np.int64)
+    shapes = _diagonals(objects.boxes)
+    trees: list[_Tree] = []
     for start in range(0, len(objects), block):
-        near = np.concatenate([kept, np.arange(start, min(start + block, len(objects)))])
-        related = _of_one_class(objects.label_ids[near])
-        i, j = touching_pairs(objects.boxes[near], related, first=len(kept))
-        over = iou(objects, near[i], near[j]) > limit
-        kept = near[~outranked(i[over], j[over], len(near))]
-    return objects.select(kept)
+        fresh = np.arange(start, min(start + block, len(objects)))
+        for kept, tree in trees:
+            j, i = tree.query(shapes[fresh])
+            fresh = np.delete(fresh, j[_over(objects, kept[i], fresh[j], limit)])
+        i, j = touching_pairs(objects.boxes[fresh], _of_one_class(objects.label_ids[fresh]))
+        over = _over(objects, fresh[i], fresh[j], limit)
+        fresh = fresh[~outranked(i[over], j[over], len(fresh))]
+        trees = _planted(trees, fresh, shapes)
+    kept = np.concatenate([np.zeros(0, dtype=np.int64), *(kept for kept, _ in trees)])
+    return objects.select(np.sort(kept))
+
+
+_Tree = tuple[np.ndarray, shapely.STRtree]
+"""Indices of objects and the spatial index of them."""
+
+
+def _planted(trees: list[_Tree], fresh: np.ndarray, shapes: np.ndarray) -> list[_Tree]:
+    """Add a tree of fresh objects; trees of like size become one, so that they stay few.
+
+    Each at least twice the next: an object is planted a logarithm of times, not in every block.
+    """
+    trees = trees.copy()
+    while trees and len(trees[-1][0]) < 2 * len(fresh):
+        fresh = np.concatenate([trees.pop()[0], fresh])
+    return [*trees, (fresh, shapely.STRtree(shapes[fresh]))] if len(fresh) else trees
+
+
+def _over(objects: Detections, i: np.ndarray, j: np.ndarray, limit: float) -> np.ndarray:
+    """Mark pairs of one class with an IoU above ``limit``, shape (pair,)."""
+    over = objects.label_ids[i] == objects.label_ids[j]
+    over[over] = iou(objects, i[over], j[over]) > limit
+    return over
 
 
 def _of_one_class(labels: np.ndarray) -> Related:
     return lambda i, j: labels[i] == labels[j]
 
 
-def _box_areas(boxes: np.ndarray) -> np.ndarray:
+def _diagonals(boxes: np.ndarray) -> np.ndarray:
+    """Return the diagonals of boxes (object, 4), shape (object,): an index sees envelopes."""
+    return shapely.linestrings(boxes.reshape(-1, 2, 2))
+
+
+def box_areas(boxes: np.ndarray) -> np.ndarray:
+    """Return the areas of boxes (box, 4) in square pixels; of one turned inside out, 0."""
     return np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
+
+
+def _reach_out(objects: Detections, i: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Mark objects that are not inside ``limits`` (object, 4): the others need no cutting."""
+    boxes = objects.boxes[i]
+    if objects.corners is not None:
+        boxes = np.hstack([objects.corners[i].min(axis=1), objects.corners[i].max(axis=1)])
+    return (clip_boxes(boxes, limits) != boxes).any(axis=1)
 
 
 def _polygons(corners: np.ndarray) -> np.ndarray:
@@ -140,8 +198,8 @@ def _polygons(corners: np.ndarray) -> np.ndarray:
     return shapely.convex_hull(shapely.linestrings(corners))
 
 
-def _cut(shapes: np.ndarray, limits: np.ndarray | None) -> np.ndarray:
-    return shapes if limits is None else shapely.intersection(shapes, shapely.box(*limits.T))
+def _cut(shapes: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    return shapely.intersection(shapes, shapely.box(*limits.T))
 
 
 def _turned_areas(corners: np.ndarray) -> np.ndarray:
@@ -168,8 +226,10 @@ def _common_pixels(
     masks: Masks, i: np.ndarray, j: np.ndarray, limits: np.ndarray | None
 ) -> np.ndarray:
     parts = [np.zeros(0)]
-    for start in range(0, len(i), BATCH):
-        batch = slice(start, start + BATCH)
+    runs = np.cumsum(masks.counts[i] + masks.counts[j])
+    cuts = np.flatnonzero(np.diff(runs // RUNS)) + 1
+    for start, stop in itertools.pairwise([0, *cuts.tolist(), len(i)]):
+        batch = slice(start, stop)
         inside = None if limits is None else limits[batch]
         parts.append(_shared_runs(masks, i[batch], j[batch], inside))
     return np.concatenate(parts)

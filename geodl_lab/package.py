@@ -7,6 +7,7 @@ engine, the server and the reprs read from. It needs numpy and nothing else.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,9 +50,13 @@ class LabelClass:
     color: str
 
     def __post_init__(self) -> None:
-        if not 0 <= self.value < NODATA:
-            raise ModelError(f"class {self.name!r} has the value {self.value}; possible are 0..254")
-        if not re.fullmatch(r"#[0-9a-fA-F]{6}", self.color):
+        if not _text(self.name):
+            raise ModelError(f"class name {self.name!r} is no text; write it as in 'tree'")
+        if not _whole(self.value) or not 0 <= self.value < NODATA:
+            raise ModelError(
+                f"class {self.name!r} has the value {self.value!r}; possible are 0..254"
+            )
+        if not _text(self.color) or not re.fullmatch(r"#[0-9a-fA-F]{6}", self.color):
             raise ModelError(f"class {self.name!r} has the color {self.color!r}; write '#rrggbb'")
 
     @property
@@ -101,6 +106,8 @@ class InputSpec:
         for name, numbers in (("mean", self.mean), ("std", self.std)):
             if numbers is not None and len(numbers) != self.count:
                 raise ModelError(f"{name} has {len(numbers)} numbers for {self.count} bands")
+        if self.cell_size is not None and not _above_0(self.cell_size):
+            raise ModelError(f"cell_size {self.cell_size!r} is none; give metres, above 0")
         if self.std is not None and not all(self.std):
             raise ModelError("std holds a 0; every band needs a positive number")
 
@@ -178,8 +185,7 @@ class Decoder:
     layout: str = ""
 
     def __post_init__(self) -> None:
-        anchors = tuple(tuple(float(side) for side in anchor) for anchor in self.anchors)
-        object.__setattr__(self, "anchors", anchors)
+        object.__setattr__(self, "anchors", _anchors(self.anchors))
         for option, value, possible in (
             ("decoder", self.name, ("boxes", "yolo", "masks", "heatmap", "regions")),
             ("activation", self.activation, ACTIVATIONS),
@@ -187,14 +193,15 @@ class Decoder:
         ):
             if value not in possible:
                 raise ModelError(f"{option} {value!r} is not one of {', '.join(possible)}")
-        if self.nms is not None and not 0 < self.nms <= 1:
-            raise ModelError(f"nms {self.nms} is no IoU; give a number above 0, up to 1 for none")
-        if not all(len(a) == 4 and a[2] > 0 and a[3] > 0 for a in anchors):
-            raise ModelError("an anchor is cx, cy, width, height in pixels, the last two above 0")
-        if not 0 <= self.threshold <= 1:
-            raise ModelError(f"threshold {self.threshold} is outside 0..1")
-        if self.radius < 1:
-            raise ModelError(f"radius {self.radius} is below one pixel")
+        if self.nms is not None and not (_real(self.nms) and 0 < self.nms <= 1):
+            raise ModelError(f"nms {self.nms!r} is no IoU; give a number above 0, up to 1 for none")
+        if not _real(self.threshold) or not 0 <= self.threshold <= 1:
+            raise ModelError(f"threshold {self.threshold!r} is outside 0..1; give a number in it")
+        if not _whole(self.radius) or self.radius < 1:
+            raise ModelError(f"radius {self.radius!r} is not possible; give whole pixels, from 1")
+        for name, size in (("box_size", self.box_size), ("size_unit", self.size_unit)):
+            if (name, size) != ("box_size", None) and not _above_0(size):
+                raise ModelError(f"{name} {size!r} is not possible; give pixels, above 0")
 
     @property
     def answers_objects(self) -> bool:
@@ -263,6 +270,8 @@ class ModelPackage:
         values = [label.value for label in self.classes]
         if len(set(values)) != len(values):
             raise ModelError(f"model {self.name!r} gives two classes the same value: {values}")
+        if self.task == "detect" and not self.classes:
+            raise ModelError(f"model {self.name!r} names no class; name them, as in ['tree']")
         if self.task == "detect" and self.decoder is None:
             raise ModelError(f"model {self.name!r} detects objects but names no decoder")
 
@@ -270,6 +279,36 @@ class ModelPackage:
     def class_values(self) -> np.ndarray:
         """Class values in channel order, shape (class,), uint8."""
         return np.array([label.value for label in self.classes], dtype=np.uint8)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _real(value: Any) -> bool:
+    return _whole(value) or (isinstance(value, float | np.floating) and math.isfinite(value))
+
+
+def _above_0(value: Any) -> bool:
+    return _real(value) and value > 0
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _anchors(anchors: Any) -> tuple[tuple[float, ...], ...]:
+    """Return anchors (anchor, 4) as plain numbers."""
+    try:
+        rows = tuple(tuple(float(side) for side in anchor) for anchor in anchors)
+    except (TypeError, ValueError):
+        rows = ((),)
+    if not all(len(a) == 4 and all(map(math.isfinite, a)) and min(a[2:]) > 0 for a in rows):
+        raise ModelError(
+            "anchors are no list of boxes; an anchor is cx, cy, width, height in pixels, the last "
+            "two above 0, as in anchors=[(8, 8, 16, 16)]"
+        )
+    return rows
 
 
 def _check_dtype(name: str | None) -> None:
@@ -296,11 +335,14 @@ def make_classes(
     return tuple(_make_class(label, index, first) for index, label in enumerate(classes))
 
 
-def _make_class(
-    label: str | LabelClass | tuple[int, str, str], index: int, first: int
-) -> LabelClass:
+def _make_class(label: Any, index: int, first: int) -> LabelClass:
     if isinstance(label, LabelClass):
         return label
     if isinstance(label, str):
         return LabelClass(first + index, label, DEFAULT_COLORS[index % len(DEFAULT_COLORS)])
+    if not isinstance(label, Sequence) or len(label) != 3:
+        raise ModelError(
+            f"class {label!r} is none; give a name, or (value, name, color) as in "
+            "(1, 'tree', '#009e73')"
+        )
     return LabelClass(*label)

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from geodl_lab.detections import Detections
+from geodl_lab.errors import ModelError
 from geodl_lab.grid import Window
 from geodl_lab.package import Decoder
 from geodl_lab.regions import logit, probability
@@ -78,6 +79,11 @@ class PeakFinder:
         if self.decoder.box_size is not None:
             return np.full((len(peaks), 2), self.decoder.box_size / 2)
         sizes = seen[len(self.values) :, peaks[:, 1], peaks[:, 2]].T.astype(np.float64)
+        if np.isnan(sizes).any():
+            raise ModelError(
+                "the model answers a NaN size at a peak; possible are logarithms of height and "
+                "width: check its weights, or say one size for all, as in box_size=10"
+            )
         return self.decoder.size_unit * np.exp(np.clip(sizes, -LARGEST, LARGEST)) / 2
 
     @property

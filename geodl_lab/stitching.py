@@ -1,8 +1,8 @@
 """How objects that overlapping windows saw become one set, each object once.
 
-Life of a view: `see` notes where it was seen, `touching` finds the views of other windows that it
-meets, `merge` keeps the best of those that saw an object whole and joins fragments by contact.
-Groups of touching views do not know of each other, so `finders` merges each as soon as no later
+Life of a view: `see` notes where it was seen, `links` finds the views of other windows that may
+show the same, `merge` keeps the best of those that saw an object whole and joins fragments.
+Groups of linked views do not know of each other, so `finders` merges each as soon as no later
 window can touch it, with the same result as all at once.
 """
 
@@ -25,10 +25,10 @@ from geodl_lab.detections import (
     touching_edges,
 )
 from geodl_lab.grid import Tile, Window
-from geodl_lab.overlaps import areas, common, iou, outranked, touching_pairs
+from geodl_lab.overlaps import areas, box_areas, common, iou, outranked, touching_pairs
 
 SAME = 0.5
-"""Least IoU of one object seen whole by two windows, and least overlap of its fragments."""
+"""Least IoU of one object seen whole by two windows, and of what both show in their strip."""
 
 COVERED = 0.7
 """Share of a fragment inside a whole object at which the fragment is that object."""
@@ -36,6 +36,9 @@ COVERED = 0.7
 LEANING = 0.5
 """Factor on both shares for rotated boxes: around a cut-off piece of an object the smallest
 rectangle is up to twice as large as the piece."""
+
+ROUNDING = 1e-9
+"""Share by which a bound of an area may be too small: it is computed in another way."""
 
 ASKEW = 0.15
 """Radians from which two fragments do not lie along the same straight object."""
@@ -74,6 +77,13 @@ class Views:
         left, top, right, bottom = self.cores.T
         return np.minimum.reduce([x - left, y - top, right - x, bottom - y])
 
+    @property
+    def owned(self) -> np.ndarray:
+        """Mark views whose middle lies in their core: of left and right edge, only left is in."""
+        x, y = self.objects.centres.T
+        left, top, right, bottom = self.cores.T
+        return (x >= left) & (x < right) & (y >= top) & (y < bottom)
+
     def select(self, chosen: np.ndarray) -> Views:
         """Return the views of a mask (view,) or of indices."""
         return Views(self.objects.select(chosen), self.windows[chosen], self.cores[chosen])
@@ -105,12 +115,26 @@ def see(found: Sequence[tuple[Tile, Detections]]) -> Views:
     return Views(objects, np.repeat(windows, counts, axis=0), np.repeat(cores, counts, axis=0))
 
 
-def touching(views: Views) -> np.ndarray:
-    """Return pairs of views of one class that touch and are of different windows, (2, pair)."""
-    labels, (left, top) = views.objects.label_ids, views.windows[:, :2].T
+def links(views: Views, raster: Window) -> np.ndarray:
+    """Return the pairs (2, pair) of views of different windows that `merge` compares.
+
+    They are few, so groups of linked views are small: objects that merely touch are not linked,
+    else a closed canopy would be one group.
+    """
+    fragment, labels = _fragments(views, raster), views.objects.label_ids
+    seat, owned, windows = _seats(views), views.owned, views.windows
 
     def related(i: np.ndarray, j: np.ndarray) -> np.ndarray:
-        return (labels[i] == labels[j]) & ((left[i] != left[j]) | (top[i] != top[j]))
+        strip = clip_boxes(windows[i], windows[j])
+        meet = (seat[i] != seat[j]) & (strip[:, :2] < strip[:, 2:]).all(axis=1)
+        same, found = labels[i] == labels[j], np.zeros(len(i), dtype=bool)
+        for chosen, rule in (
+            (meet & same, _alike),
+            (meet & ~(fragment[i] | fragment[j]) & (owned[i] != owned[j]), _shown),
+        ):
+            open_still = np.flatnonzero(chosen & ~found)
+            found[open_still] = rule(views, *_oriented(seat, i[open_still], j[open_still]))
+        return found
 
     return touching_pairs(views.reach, related)
 
@@ -120,9 +144,12 @@ def merge_windows(found: Sequence[tuple[Tile, Detections]], raster: Window) -> D
 
     An object that touches an inner edge of its window is a fragment. Of an object that several
     windows saw whole, the view whose middle lies deepest in its window's core counts. Fragments
-    inside a whole object are that object; the others are joined by contact in the strip that both
-    windows saw, which rebuilds objects longer than a window. Objects of one window are never
-    compared with each other: that is the model's own non-maximum suppression, or the decoder's.
+    inside a whole object are that object; the others are joined where both windows saw the same,
+    which rebuilds objects longer than a window. A view has at most one partner in another window,
+    the most alike in the strip that both saw, so that objects that overlap stay apart. What a
+    window does not own counts for nothing where an owner saw more of it, or saw another class.
+    Objects of one window are never compared with each other: that is the model's own non-maximum
+    suppression, or the decoder's.
 
     Parameters
     ----------
@@ -138,21 +165,91 @@ def merge_windows(found: Sequence[tuple[Tile, Detections]], raster: Window) -> D
         of ``found``.
     """
     views = see(found)
-    return merge(views, touching(views), raster).sorted()
+    return merge(views, links(views, raster), raster).sorted()
 
 
 def merge(views: Views, pairs: np.ndarray, raster: Window) -> Detections:
-    """Merge views whose touching pairs (2, pair) are known; see `merge_windows`."""
-    fragment = touching_edges(views.objects.boxes, views.windows, np.array(edges(raster)))
+    """Merge views whose `links` (2, pair) are known; see `merge_windows`."""
+    fragment, labels = _fragments(views, raster), views.objects.label_ids
+    pairs = _oriented(_seats(views), *pairs)
     whole = ~fragment
-    lost = _lost_to_deeper(views, pairs[:, whole[pairs].all(axis=0)])
-    mixed = pairs[:, fragment[pairs[0]] != fragment[pairs[1]]]
+    partners = _partners(views, pairs[:, labels[pairs[0]] == labels[pairs[1]]])
+    lost = _lost_to_deeper(views, partners[:, whole[partners].all(axis=0)])
+    lost |= _disowned(views, pairs[:, whole[pairs].all(axis=0)], lost)
+    lost |= ~views.owned & (areas(views.objects, np.arange(len(views))) == 0)  # nothing to compare
+    mixed = partners[:, fragment[partners[0]] != fragment[partners[1]]]
     piece, cover = np.where(fragment[mixed[0]], mixed, mixed[::-1])
-    inside = ~lost[cover]
-    lost |= _covered(views, piece[inside], cover[inside])
+    lost |= _covered(views, piece, cover)
     left = fragment & ~lost
-    joined = _joined(views, pairs[:, left[pairs].all(axis=0)], left)
+    joined = _joined(views, partners[:, left[partners].all(axis=0)], left)
     return concatenate([views.objects.select(whole & ~lost), joined]).clipped(raster)
+
+
+def _fragments(views: Views, raster: Window) -> np.ndarray:
+    """Mark views that an inner edge of their window cuts, shape (view,)."""
+    return touching_edges(views.objects.boxes, views.windows, np.array(edges(raster)))
+
+
+def _seats(views: Views) -> np.ndarray:
+    """Return the number of the window of each view, in raster order, shape (view,)."""
+    places = np.unique(views.windows[:, 1::-1], axis=0, return_inverse=True)
+    return places[1].reshape(-1)
+
+
+def _oriented(seat: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """Return pairs (2, pair), the view of the earlier window first: areas round alike then."""
+    return np.where(seat[i] < seat[j], [i, j], [j, i])
+
+
+def _likeness(views: Views, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """Return how alike pairs are in the strip that both windows saw, 0..1, shape (pair,).
+
+    By IoU; of masks by the share of the smaller, for a window may see one object in two pieces.
+    """
+    strip, objects = clip_boxes(views.windows[i], views.windows[j]), views.objects
+    one, other = areas(objects, i, strip), areas(objects, j, strip)
+    least = np.minimum(one, other) if objects.masks is not None else np.maximum(one, other)
+    most = box_areas(clip_boxes(clip_boxes(objects.boxes[i], objects.boxes[j]), strip))
+    near = most >= _share(SAME, objects) * least * (1 - ROUNDING)  # the others need no exact area
+    shared = np.zeros(len(i))
+    shared[near] = common(objects, i[near], j[near], strip[near])
+    if objects.masks is not None:
+        return shared / np.maximum(least, 1)
+    either, equal = one + other - shared, (objects.boxes[i] == objects.boxes[j]).all(axis=1)
+    return np.where(either > 0, shared / np.where(either > 0, either, 1), equal)
+
+
+def _alike(views: Views, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    return _likeness(views, i, j) >= _share(SAME, views.objects)
+
+
+def _partners(views: Views, pairs: np.ndarray) -> np.ndarray:
+    """Keep the pairs in which each is the other's most alike in that window, (2, pair).
+
+    Masks keep all: their pixels tell objects apart.
+    """
+    alike = _likeness(views, *pairs)
+    near = alike >= _share(SAME, views.objects)
+    pairs, alike = pairs[:, near], alike[near]
+    if views.objects.masks is not None:
+        return pairs
+    one, other = np.hstack([pairs, pairs[::-1]])
+    seat = _seats(views)[other]
+    order = np.lexsort((_ranks(views)[other], -np.tile(alike, 2), seat, one))
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = (np.diff(one[order]) != 0) | (np.diff(seat[order]) != 0)
+    best = np.zeros(len(order), dtype=bool)
+    best[order[first]] = True
+    return pairs[:, best.reshape(2, -1).all(axis=0)]
+
+
+def _ranks(views: Views) -> np.ndarray:
+    """Return the place of each view, the deepest first, whatever order they came in, (view,)."""
+    rest = views.objects.scores, *views.windows[:, :2].T, *views.objects.boxes.T
+    order = np.lexsort((*rest, ~views.owned, -views.depth))
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return rank
 
 
 def _lost_to_deeper(views: Views, pairs: np.ndarray) -> np.ndarray:
@@ -160,13 +257,41 @@ def _lost_to_deeper(views: Views, pairs: np.ndarray) -> np.ndarray:
 
     Greedy from the deepest view on, so that a chain of look-alikes keeps every second one.
     """
-    pairs = pairs[:, iou(views.objects, *pairs) >= SAME]
-    order = np.lexsort((*views.windows[:, :2].T, *views.objects.boxes.T, -views.depth))
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    first = rank[pairs[0]] < rank[pairs[1]]
-    strong, weak = np.where(first, pairs, pairs[::-1])
+    pairs, rank = pairs[:, iou(views.objects, *pairs) >= SAME], _ranks(views)
+    strong, weak = np.where(rank[pairs[0]] < rank[pairs[1]], pairs, pairs[::-1])
     return outranked(strong, weak, len(views))
+
+
+def _disowned(views: Views, pairs: np.ndarray, lost: np.ndarray) -> np.ndarray:
+    """Mark views of what a window does not own and an owner shows, shape (view,).
+
+    Detectors with coarse grids stop short of the edge that cuts an object: such a view seems
+    whole. A small object inside a large one keeps the view of its own owner.
+    """
+    owned = views.owned
+    pairs = pairs[:, owned[pairs[0]] != owned[pairs[1]]]
+    pairs = pairs[:, ~lost[pairs].any(axis=0)]
+    pairs = pairs[:, _shown(views, *pairs)]
+    marked = np.zeros(len(views), dtype=bool)
+    marked[pairs[~owned[pairs]]] = True
+    return marked
+
+
+def _shown(views: Views, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """Mark pairs of whole views, one of them its window's own, where that shows the other.
+
+    Of one class it does if it holds most of the other, of two classes if both are one box.
+    """
+    weak = np.where(views.owned[i], j, i)
+    objects, labels = views.objects, views.objects.label_ids
+    least = COVERED * areas(objects, weak)
+    most = box_areas(clip_boxes(objects.boxes[i], objects.boxes[j]))
+    same = labels[i] == labels[j]
+    held, rival = same & (most > 0) & (most >= least * (1 - ROUNDING)), ~same & (most > 0)
+    shared = common(objects, i[held], j[held])
+    held[held] = (shared > 0) & (shared >= least[held])
+    rival[rival] = iou(objects, i[rival], j[rival]) >= SAME
+    return held | rival
 
 
 def _covered(views: Views, piece: np.ndarray, cover: np.ndarray) -> np.ndarray:
@@ -179,23 +304,13 @@ def _covered(views: Views, piece: np.ndarray, cover: np.ndarray) -> np.ndarray:
 
 
 def _joined(views: Views, pairs: np.ndarray, left: np.ndarray) -> Detections:
-    """Join fragments that agree in the strip both windows saw; lone ones stay where owned."""
-    i, j = pairs
-    strip = np.hstack(
-        [
-            np.maximum(views.windows[i, :2], views.windows[j, :2]),
-            np.minimum(views.windows[i, 2:], views.windows[j, 2:]),
-        ]
-    )
-    objects = views.objects
-    smaller = np.minimum(areas(objects, i, strip), areas(objects, j, strip))
-    agree = common(objects, i, j, strip) > _share(SAME, objects) * smaller
-    groups = group(pairs[:, agree], len(views))
+    """Join fragments that are partners; lone ones stay where owned."""
+    objects, groups = views.objects, group(pairs, len(views))
     alone = (np.bincount(groups)[groups] == 1) & left
     several = left & ~alone
     chosen, numbers = np.unique(groups[several], return_inverse=True)
     united = _unite(views.select(several), numbers, len(chosen))
-    return concatenate([objects.select(alone & (views.depth >= 0)), united])
+    return concatenate([objects.select(alone & views.owned), united])
 
 
 def _share(share: float, objects: Detections) -> float:

@@ -31,6 +31,9 @@ from geodl_lab.staging import check_ending, staged
 GROUP = 50_000
 """Rows that are written at a time."""
 
+GEOMETRY = "geodl_geometry"
+"""Attribute of frames whose file should be of one geometry type: the rows alone do not tell."""
+
 DIGITS = 9
 """Decimals of a degree in GeoJSON: a tenth of a millimetre."""
 
@@ -111,10 +114,11 @@ def object_writer(
     template
         A frame like the batches, with or without rows: columns, dtypes and CRS are taken from it.
     attrs
-        What the file says about how it was made.
+        What the file says about how it was made, and with `GEOMETRY` the type of a layer.
     """
+    parts = bool((template.geom_type == "MultiPolygon").any())
     template = template.iloc[:0].copy()
-    template.attrs = dict(attrs)
+    template.attrs = dict(attrs) | ({GEOMETRY: "MultiPolygon"} if parts else {})
     try:
         with VECTOR_FORMATS[path.suffix.lower()](path, template) as sink:
             writer = ObjectWriter(sink, template)
@@ -214,12 +218,13 @@ def _parquet_schema(template: geopandas.GeoDataFrame) -> pyarrow.Schema:
 @contextlib.contextmanager
 def _geopackage(path: Path, template: geopandas.GeoDataFrame) -> Iterator[Sink]:
     """Append group after group; one stream would keep the whole spatial index in memory."""
-    about = {"geometry_type": _kind(template), "layer_metadata": file_tags(template.attrs)}
+    kind, about = _kind(template), {"layer_metadata": file_tags(template.attrs)}
+    how = {"geometry_type": kind, "promote_to_multi": kind.startswith("Multi")}
 
-    def sink(frame: geopandas.GeoDataFrame, **how: Any) -> None:
+    def sink(frame: geopandas.GeoDataFrame, **more: Any) -> None:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "'crs' was not provided")
-            frame.to_file(path, driver="GPKG", engine="pyogrio", **how)
+            frame.to_file(path, driver="GPKG", engine="pyogrio", **how, **more)
 
     sink(template, **about)
     yield lambda frame: sink(frame, mode="a")
@@ -245,12 +250,12 @@ def _geojson(path: Path, template: geopandas.GeoDataFrame) -> Iterator[Sink]:
 
 
 def _features(frame: geopandas.GeoDataFrame) -> Iterator[str]:
-    """Yield rows as RFC 7946 features: in longitude and latitude, rings counter-clockwise."""
+    """Yield rows as RFC 7946 features: in degrees, outer rings counter-clockwise, holes not."""
     shapes = frame.geometry
     if frame.crs is not None:  # RFC 7946 knows nothing else
         shapes = shapes.to_crs(4326)
         shapes = shapely.transform(shapes.to_numpy(), lambda xy: xy.round(DIGITS))
-    texts = shapely.to_geojson(_counter_clockwise(np.asarray(shapes)))
+    texts = shapely.to_geojson(shapely.orient_polygons(np.asarray(shapes)))
     rows = pandas.DataFrame(frame.drop(columns=frame.geometry.name)).astype(object)
     rows = rows.where(rows.notna(), None)  # JSON has no NaN
     for row, text in zip(rows.to_dict("records"), texts, strict=True):
@@ -258,15 +263,9 @@ def _features(frame: geopandas.GeoDataFrame) -> Iterator[str]:
         yield f'{{"type": "Feature", "properties": {properties}, "geometry": {text}}}'
 
 
-def _counter_clockwise(shapes: np.ndarray) -> np.ndarray:
-    """Turn polygons whose outer ring runs clockwise; a point has no ring and stays."""
-    turned = shapely.reverse(shapes)
-    return np.where(shapely.is_ccw(shapely.get_exterior_ring(shapes)), shapes, turned)
-
-
 def _kind(template: geopandas.GeoDataFrame) -> str:
     """Return the geometry type of a layer: points have their boxes as columns."""
-    return "Point" if "xmin" in template else "Polygon"
+    return template.attrs.get(GEOMETRY) or ("Point" if "xmin" in template else "Polygon")
 
 
 VECTOR_FORMATS = {".parquet": _parquet, ".gpkg": _geopackage, ".geojson": _geojson}

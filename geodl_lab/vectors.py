@@ -16,6 +16,7 @@ from geodl_lab.detections import Detections
 from geodl_lab.masks import Masks, ragged
 from geodl_lab.package import ModelPackage
 from geodl_lab.raster import Raster
+from geodl_lab.vector_files import GEOMETRY
 
 CANVAS = 2**22
 """Pixels that are turned into outlines together: bounds the memory, whatever the objects' size."""
@@ -35,7 +36,7 @@ def to_frame(
     package
         Names of the classes, and whether the objects are points.
     attrs
-        How the objects were made; become the frame's ``attrs``.
+        How the objects were made; become the frame's ``attrs``, with `GEOMETRY` for masks.
 
     Returns
     -------
@@ -59,6 +60,8 @@ def to_frame(
         geometry = _shapes(found, raster.transform)
     frame = geopandas.GeoDataFrame(columns, geometry=geometry, crs=_vector_crs(raster))
     frame.attrs = dict(attrs)
+    if package.decoder is not None and package.decoder.name == "masks":
+        frame.attrs[GEOMETRY] = "MultiPolygon"  # an outline may be of several parts
     return frame
 
 

@@ -111,3 +111,37 @@ def test_suppression_is_the_models_own_unless_asked_for():
 def test_nothing_reaches_further_than_a_window_beyond_its_window():
     found = read_boxes(one(boxes=torch.tensor([[-1e6, -1e6, 1e6, 1e6]])), 0, package(), WINDOW)
     assert found.boxes.tolist() == [[136, 36, 328, 228]]
+
+
+def test_an_image_without_an_entry_is_told():
+    with pytest.raises(ModelError, match=r"answers 0 entries for 1 or more .* shape \(0, 4\)"):
+        read_boxes([], 0, package(), WINDOW)
+    answer = one(boxes=[[1, 2, 3, 4]])
+    with pytest.raises(ModelError, match="answers 1 entries for 2 or more images"):
+        read_boxes(answer, 1, package(), WINDOW)
+    dense = torch.rand(1, 5, 4).sort().values, torch.rand(1, 5, 2)
+    for short in (dense, dict(zip(("boxes", "scores"), dense, strict=True))):
+        assert len(read_boxes(short, 0, package(threshold=1.0), WINDOW)) == 0
+        with pytest.raises(ModelError, match="answers 1 entries for 2 or more images"):
+            read_boxes(short, 1, package(), WINDOW)
+    with pytest.raises(ModelError, match="answers 1 entries for 2 or more images"):
+        read_boxes(torch.rand(1, 6, 9), 1, package("yolo"), WINDOW)
+
+
+@pytest.mark.parametrize(
+    "entry", [{"labels": ["tree"]}, {"scores": None}, {"boxes": [[1], [2, 3]]}]
+)
+def test_entries_that_are_no_numbers_are_told(entry):
+    answer = one(boxes=[[1, 2, 3, 4]])[0] | entry
+    with pytest.raises(ModelError, match=f"answers {next(iter(entry))} that are no numbers"):
+        read_boxes([answer], 0, package(), WINDOW)
+
+
+@pytest.mark.parametrize("row", [[np.nan] * 4, [9.0, 9, 1, 1]])
+def test_what_pads_an_answer_below_the_threshold_is_not_looked_at(row):
+    answer = one(boxes=torch.tensor([[1.0, 2, 3, 4], row]))[0]
+    answer["scores"] = torch.tensor([0.9, 0.0])
+    assert read_boxes([answer], 0, package(), WINDOW).boxes.tolist() == [[201, 102, 203, 104]]
+    answer["scores"] = torch.tensor([0.9, 0.9])
+    with pytest.raises(ModelError, match="a box that is none"):
+        read_boxes([answer], 0, package(), WINDOW)

@@ -79,3 +79,17 @@ def test_kinds_are_not_mixed():
     plain, rotated, _ = kinds()
     with pytest.raises(ValueError, match="with and without corners"):
         concatenate([plain, rotated])
+
+
+def test_boxes_without_area_stay_where_they_are_inside():
+    rows = [
+        [5, 5, 5, 5],
+        [0, 2, 0, 9],
+        [-3, 4, -1, 8],
+        [20, 4, 30, 4],
+        [4, 4, 10, 4],
+        [-9, 2, 0, 5],
+    ]
+    found = Detections(np.array(rows, dtype=float), np.ones(6, dtype=int), np.ones(6))
+    kept = found.clipped(Window(0, 0, 10, 10)).boxes.tolist()
+    assert kept == [[5, 5, 5, 5], [0, 2, 0, 9], [4, 4, 10, 4]]

@@ -238,6 +238,26 @@ def test_only_objects_near_the_frontier_are_kept():
     assert most < 20 and len(merger.finish()) == total
 
 
+def test_a_closed_canopy_of_touching_boxes_settles_too():
+    """Boxes of 26 px on a grid of 25 px: all touch, none is another."""
+    grid = Grid(*(Axis(size, 256, 64, fixed=True) for size in (2048, 512)))
+    finder = BoxFinder(grid, grid.whole)
+    y, x = np.indices((82, 21)).reshape(2, -1) * 25.0
+    boxes = np.stack([x, y, x + 26, y + 26], axis=1)
+    boxes = boxes[(boxes[:, 2] <= 512) & (boxes[:, 3] <= 2048)]
+    merger, held, done = finder.merger(grid.whole), [], 0
+    for tile in grid.tiles():
+        low = [tile.window.x, tile.window.y]
+        inner = np.clip(boxes, low * 2, [tile.window.right, tile.window.bottom] * 2)
+        inner = inner[(inner[:, :2] < inner[:, 2:]).all(axis=1)]
+        found = Detections(inner, np.ones(len(inner), dtype=np.int64), np.ones(len(inner)))
+        done += len(merger.feed(tile.core, finder.summarise(tile.core, [(tile, found)])))
+        if tile.core.right == 512:
+            held.append(len(merger._ahead))
+    assert done + len(merger.finish()) == len(boxes)
+    assert max(held) < 1.3 * held[1]
+
+
 def test_many_boxes_in_one_column_and_one_wide_box_are_no_square():
     """A sweep over left edges would compare all with all: it takes seconds, not hours."""
     grid = Grid(Axis(400_000, 400_000, 0, fixed=True), Axis(100, 64, 16, fixed=True))

@@ -1,5 +1,7 @@
+import pytest
 import torch
 
+from geodl_lab.errors import ModelError
 from geodl_lab.heads import ClassHead, LogitHead, ProbabilityHead
 
 
@@ -21,3 +23,13 @@ def test_logit_head_takes_the_background_off():
     logits = LogitHead(2, 2)(scores)
     assert torch.allclose(torch.sigmoid(logits), scores.softmax(1)[:, 1:], atol=1e-5)
     assert torch.equal(LogitHead(3, 3)(scores), scores)
+
+
+def test_logit_head_refuses_scores_that_are_no_numbers():
+    scores = torch.zeros(1, 4, 4, 5)
+    scores[0, 1, 2, 3] = torch.nan
+    with pytest.raises(ModelError, match="answers NaN scores; possible are numbers"):
+        LogitHead(2, 4)(scores)
+    with pytest.raises(ModelError, match="answers NaN scores"):
+        LogitHead(3, 3)(scores)
+    assert LogitHead(1, 3)(scores.flip(1)).isnan().any()  # a size; `peaks` looks at those it needs

@@ -4,6 +4,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geodl_lab import overlaps
 from geodl_lab.boxes import corners_of
 from geodl_lab.detections import Detections
 from geodl_lab.masks import from_crops
@@ -33,8 +34,6 @@ def test_pairs_are_all_that_touch(seed):
     labels = found.label_ids
     pairs = touching_pairs(found.boxes, lambda i, j: labels[i] == labels[j])
     assert set(zip(*pairs.tolist(), strict=True)) == expected
-    late = touching_pairs(found.boxes, lambda i, j: labels[i] == labels[j], first=30)
-    assert set(zip(*late.tolist(), strict=True)) == {(a, b) for a, b in expected if b >= 30}
 
 
 @pytest.mark.parametrize("limited", [False, True])
@@ -109,3 +108,38 @@ def test_a_heap_of_boxes_is_suppressed_in_bounded_memory():
     low = generator.uniform(0, 5, (30_000, 2))
     found = Detections(np.hstack([low, low + 50]), np.ones(30_000, int), generator.random(30_000))
     assert len(suppress(found, 0.5)) == 1  # all pairs at once would be 450 million
+
+
+def test_what_is_kept_is_not_indexed_in_every_block(monkeypatch):
+    """Boxes that are all kept: planting them again in each of 40 blocks would be 20 times all."""
+    planted, grow = [], shapely.STRtree
+
+    def counted(shapes):
+        planted.append(len(shapes))
+        return grow(shapes)
+
+    monkeypatch.setattr(overlaps.shapely, "STRtree", counted)
+    low = np.arange(4000)[:, None] * np.array([3.0, 0])
+    found = Detections(np.hstack([low, low + 2]), np.ones(4000, int), np.linspace(1, 0, 4000))
+    assert len(suppress(found, 0.5, block=100)) == 4000
+    assert sum(planted) < 8 * 4000
+
+
+@pytest.mark.parametrize("most", [1, 7, 40])
+def test_pairs_of_masks_are_cut_by_their_runs(monkeypatch, most):
+    generator = np.random.default_rng(3)
+    masks = from_crops([(0, 0, generator.random((k + 1, 12)) < 0.5) for k in range(9)])
+    masks = masks.select(masks.counts > 0)
+    found = Detections(masks.boxes, np.ones(len(masks), int), np.ones(len(masks)), None, masks)
+    i, j = every_pair(len(masks))
+    expected, shared, seen = common(found, i, j), overlaps._shared_runs, []
+
+    def counted(masks, i, j, limits):
+        seen.append((len(i), int((masks.counts[i] + masks.counts[j]).sum())))
+        return shared(masks, i, j, limits)
+
+    monkeypatch.setattr(overlaps, "RUNS", most)
+    monkeypatch.setattr(overlaps, "_shared_runs", counted)
+    assert np.array_equal(common(found, i, j), expected)
+    largest = int((masks.counts[i] + masks.counts[j]).max())
+    assert max(runs for _, runs in seen) < most + largest and len(seen) > 1

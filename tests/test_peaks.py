@@ -1,9 +1,11 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
 from geodl_lab.detections import concatenate
+from geodl_lab.errors import ModelError
 from geodl_lab.finders import in_order
 from geodl_lab.grid import Window
 from geodl_lab.package import Decoder
@@ -102,3 +104,13 @@ def test_peaks_far_from_the_rim_are_not_held_back():
     merger = finder.merger(Window(0, 0, 100, 100))
     chunk = Window(0, 0, 50, 50)
     assert len(merger.feed(chunk, finder.summarise(chunk, scores))) == 1
+
+
+def test_a_size_that_is_no_number_is_refused():
+    scores = np.full((3, 9, 9), -5, dtype=np.float32)
+    scores[1:] = np.nan
+    finder = PeakFinder(Decoder("heatmap", radius=2), (1,))
+    assert len(fed(finder, scores, 9)) == 0  # nobody asks for a size
+    scores[0, 4, 4] = 3
+    with pytest.raises(ModelError, match="answers a NaN size at a peak"):
+        fed(finder, scores, 9)

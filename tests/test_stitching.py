@@ -113,3 +113,73 @@ def test_boxes_of_one_window_are_the_models_business():
 def test_nothing_found_is_no_error():
     assert len(merge_windows([], GRID.whole)) == 0
     assert len(merge_windows([(GRID.tile(0, 0), empty())], GRID.whole)) == 0
+
+
+WIDE = Grid(*(Axis(1024, 256, 64, clamped=True) for _ in range(2)))
+
+
+def looked_at(boxes, *, labels=None, short=0):
+    """What a detector sees in every window; it may stop ``short`` pixels of the edge that cuts."""
+    boxes = np.array(boxes, dtype=float)
+    labels = np.ones(len(boxes), dtype=int) if labels is None else np.array(labels)
+    for tile in WIDE.tiles():
+        low = [tile.window.x, tile.window.y]
+        inner = np.clip(boxes, low * 2, [tile.window.right, tile.window.bottom] * 2)
+        inner += (inner != boxes) * np.array([1, 1, -1, -1]) * short
+        kept = (inner[:, :2] < inner[:, 2:]).all(axis=1)
+        yield tile, Detections(inner[kept], labels[kept], np.full(kept.sum(), 0.9))
+
+
+def remade(boxes, **how):
+    return merge_windows(list(looked_at(boxes, **how)), WIDE.whole).boxes.tolist()
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        [[20, 300, 385, 340], [384, 300, 900, 340]],  # long, and the ends overlap by a pixel
+        [[20, 300, 388, 340], [370, 300, 900, 340]],
+        [[300, 100, 320, 900], [318, 100, 340, 900]],  # side by side
+        [[100, 100, 900, 900], [120, 400, 880, 440]],  # one in the other, both long
+        [[100, 300, 250, 340], [150, 300, 300, 340]],  # an IoU of a half, across a seam
+        [[100, 300, 250, 340], [135, 300, 290, 340]],
+        [[100, 100, 900, 900], [120, 120, 140, 140]],  # a small one in a long one
+    ],
+)
+def test_objects_that_overlap_stay_two(boxes):
+    assert remade(boxes) == boxes
+
+
+@pytest.mark.parametrize("short", [2, 3, 4, 6])
+def test_a_detector_that_stops_short_of_the_edge_makes_no_duplicate(short):
+    assert remade([[100, 300, 160, 340]], short=short) == [[100, 300, 160, 340]]
+
+
+def test_a_small_object_in_a_large_one_keeps_its_owners_view():
+    boxes = [[300, 300, 420, 420], [370, 370, 390, 390]]
+    assert remade(boxes) == boxes
+
+
+def test_a_neighbour_that_sees_another_class_adds_nothing():
+    seen = [
+        (tile, Detections(found.boxes, found.label_ids + number % 2, found.scores))
+        for number, (tile, found) in enumerate(looked_at([[100, 300, 180, 340]]))
+    ]
+    assert len(merge_windows(seen, WIDE.whole)) == 1
+
+
+def test_two_classes_at_one_place_are_two_objects():
+    assert len(remade([[100, 300, 180, 340]] * 2, labels=[1, 2])) == 2
+
+
+@pytest.mark.parametrize("flat", [[140, 60, 140, 60], [140, 60, 170, 60], [600, 500, 600, 540]])
+def test_a_box_without_area_comes_once(flat):
+    for shift in (0.0, 0.4):
+        seen = []
+        for number, tile in enumerate(WIDE.tiles()):
+            window, box = tile.window, np.array([flat]) + shift * (number % 3)
+            inside = (window.x <= box[0, 0]) and (box[0, 2] <= window.right)
+            inside = inside and window.y <= box[0, 1] and box[0, 3] <= window.bottom
+            seen.append((tile, detections(*box[: int(inside)])))
+        found = merge_windows(seen, WIDE.whole)
+        assert np.abs(found.boxes - [flat]).max() < 1 and len(found) == 1

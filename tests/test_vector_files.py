@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import warnings
 
 import geopandas
 import geopandas.testing
@@ -13,7 +14,13 @@ import shapely
 
 from geodl_lab import vector_files
 from geodl_lab.errors import OutputError
-from geodl_lab.vector_files import VECTOR_DRIVERS, object_writer, save_objects, write_objects
+from geodl_lab.vector_files import (
+    GEOMETRY,
+    VECTOR_DRIVERS,
+    object_writer,
+    save_objects,
+    write_objects,
+)
 
 PROVENANCE = {"geodl_model": "m", "geodl_recipe": json.dumps({"halo": 3}), "geodl_version": "0"}
 ENDINGS = [ending.removeprefix(".") for ending in VECTOR_DRIVERS]
@@ -234,3 +241,47 @@ def test_a_run_that_fails_passes_its_error_on(tmp_path, ending):
     ):
         writer.write(frame)
         raise ZeroDivisionError("here")
+
+
+def blobs(*, empty=False):
+    """Outlines as masks have them: of one part, of two parts, of two with a hole."""
+    hole = shapely.box(0, 0, 9, 9, ccw=False) - shapely.box(3, 3, 6, 6)
+    shapes = [
+        shapely.box(0, 0, 4, 4, ccw=False),
+        shapely.MultiPolygon([shapely.box(20, 0, 24, 4, ccw=False), shapely.box(26, 0, 29, 4)]),
+        shapely.MultiPolygon([hole, shapely.box(30, 30, 34, 34, ccw=False)]),
+    ]
+    frame = objects(3)
+    frame = frame.set_geometry(shapely.transform(shapes, lambda xy: xy + np.array([4e5, 3.7e6])))
+    frame = frame.set_crs(26911, allow_override=True)
+    frame.attrs = {**PROVENANCE, GEOMETRY: "MultiPolygon"}
+    return frame.iloc[:0] if empty else frame
+
+
+def test_a_geopackage_of_masks_is_of_multipolygons(tmp_path):
+    frame, path = blobs(), tmp_path / "a.gpkg"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # GDAL warns of a shape of another type than the layer's
+        with object_writer(path, blobs(empty=True), attrs=frame.attrs) as writer:
+            writer.write(frame)
+    assert pyogrio.read_info(path)["geometry_type"] == "MultiPolygon"
+    back = read(path)
+    assert set(back.geom_type) == {"MultiPolygon"}
+    assert back.geometry.geom_equals(frame.geometry).all()
+
+
+def test_parts_are_seen_in_a_frame_that_does_not_name_its_type(tmp_path):
+    frame = blobs()
+    frame.attrs = {}
+    path = save_objects(frame, tmp_path / "a.gpkg")
+    assert pyogrio.read_info(path)["geometry_type"] == "MultiPolygon"
+
+
+def test_all_rings_of_geojson_run_as_its_standard_says(tmp_path):
+    path = save_objects(blobs(), tmp_path / "a.geojson")
+    features = json.loads(path.read_text())["features"]
+    shapes = [shapely.geometry.shape(feature["geometry"]) for feature in features]
+    assert [shape.geom_type for shape in shapes] == ["Polygon", "MultiPolygon", "MultiPolygon"]
+    parts = shapely.get_parts(shapes)
+    assert all(part.exterior.is_ccw for part in parts)
+    assert [ring.is_ccw for part in parts for ring in part.interiors] == [False]

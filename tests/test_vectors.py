@@ -5,20 +5,21 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodl_lab.detections import Detections
+from geodl_lab.detections import Detections, empty
 from geodl_lab.masks import Masks, from_crops
 from geodl_lab.package import Decoder, Field, InputSpec, ModelPackage, make_classes
 from geodl_lab.raster import as_raster
 from geodl_lab.testing import paint
+from geodl_lab.vector_files import GEOMETRY
 from geodl_lab.vectors import outlines, to_frame
 
 ARRAY = paint((80, 90), [])
 
 
-def package(**options):
+def package(name="boxes", **options):
     return ModelPackage(
         "fake", "detect", InputSpec(("gray",)), make_classes([(7, "car", "#102030")]), 64,
-        Field(finite=False), Decoder("boxes", **options),
+        Field(finite=False), Decoder(name, **options),
     )  # fmt: skip
 
 
@@ -51,6 +52,11 @@ def test_masks_are_outlines_in_the_crs():
     )
     assert np.argwhere(drawn).tolist() == [[4, 6], [5, 7]]
     assert frame.geom_type.tolist() == ["MultiPolygon"]
+
+
+def test_frames_of_mask_models_name_their_geometry_even_when_empty():
+    frame = to_frame(empty(), as_raster(ARRAY), package(name="masks"), {})
+    assert frame.attrs == {GEOMETRY: "MultiPolygon"}
 
 
 @given(st.integers(0, 500))

@@ -180,7 +180,9 @@ def _inputs(
         names, count = _named(bands)
         means, stds = (None if row is None else tuple(map(float, row)) for row in (mean, std))
         return InputSpec(names, count, dtype, float(scale), means, stds, cell_size)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ModelError):
+            raise
         raise ModelError(
             f"bands, scale, mean or std are of a wrong type ({error}); give a list of names or "
             "their number, one number for scale, and one a band for mean and std"
@@ -279,8 +281,22 @@ def _with_layout(answer: Any, package: ModelPackage) -> ModelPackage:
             f"the module answers {_described(answer)}; decoder {decoder.name!r} needs a list of "
             f"dicts with {decoder.name}, labels and scores, one an image{dense}"
         )
+    _check_ignored(answer, decoder)
     read_boxes(answer, 0, package, Window(0, 0, package.window, package.window))
     return dataclasses.replace(package, decoder=decoder)
+
+
+def _check_ignored(answer: Any, decoder: Decoder) -> None:
+    """Refuse options of raw boxes where the module answers finished ones."""
+    given = [
+        name for name in ("anchors", "activation") if getattr(decoder, name) not in ((), "none")
+    ]
+    if given and _lists_dicts(answer):
+        raise ModelError(
+            f"{' and '.join(given)} would be ignored: the module answers a list of dicts, whose "
+            "boxes are in pixels and whose scores are 0..1; leave it out, or let the module answer "
+            "boxes (N, A, 4) and scores (N, A, K)"
+        )
 
 
 def _lists_dicts(answer: Any) -> bool:

@@ -65,6 +65,9 @@ class Broken(torch.nn.Module):
         (RandomNet(), {"classes": "abcd"}, "classes 'abcd' are no list"),
         (RandomNet(), {"bands": 1.5}, "of a wrong type"),
         (RandomNet(), {"mean": 0.5}, "of a wrong type"),
+        (RandomNet(), {"mean": ["a"] * 3}, "of a wrong type"),
+        (RandomNet(), {"scale": "x"}, "of a wrong type"),
+        (RandomNet(), {"mean": [0.5]}, "mean has 1 numbers for 3 bands"),
         (lambda x: x, {}, "is no torch.nn.Module"),
         (Broken(), {}, "does not run .* KeyError"),
         (RandomNet(), {"task": "detect", "decoder": "heatmap"}, "say how large an object is"),
@@ -108,11 +111,16 @@ def test_a_module_that_does_not_take_channels_last_runs_in_nchw():
         ({"max_object": 9, "padding": 9}, "say the same here"),
         ({"decoder": "masks"}, r"\['masks'\] is missing; possible is a dict of labels, masks"),
         ({"nms": 2}, "nms 2 is no IoU"),
+        ({"anchors": [(5, 5, 5, 5)]}, "anchors would be ignored: the module answers a list"),
+        ({"activation": "sigmoid"}, "activation would be ignored"),
+        ({"classes": []}, "names no class; name them"),
     ],
 )
 def test_options_of_objects_that_do_not_fit_are_refused(options, message):
     with pytest.raises(ModelError, match=message):
-        from_torch(RegionDetector(), "detect", bands=1, classes=["a"], window=64, **options)
+        from_torch(
+            RegionDetector(), "detect", **{"bands": 1, "classes": ["a"], "window": 64, **options}
+        )
 
 
 def test_max_object_is_the_halo_of_objects_and_padding_says_the_same():
@@ -133,3 +141,13 @@ def test_scores_that_are_none_are_told_when_wrapped():
     net = YoloDetector(lambda boxes, scores: (boxes, scores * 50))
     with pytest.raises(ModelError, match="need activation='sigmoid'"):
         from_torch(net, "detect", bands=1, classes=["a"], window=64)
+
+
+class Nothing(torch.nn.Module):
+    def forward(self, x):
+        return []
+
+
+def test_a_module_that_answers_no_entry_is_told_when_wrapped():
+    with pytest.raises(ModelError, match="answer one dict an image"):
+        from_torch(Nothing(), "detect", bands=1, classes=["a"], window=64)
