@@ -217,7 +217,8 @@ def _ends(sizes: Sequence[int]) -> list[int]:
 
 def _copy_to_cog(mosaic: Path, path: Path, raster: RasterFile) -> None:
     resampling = "MODE" if raster.classes else "AVERAGE"
+    # Level 1 takes 40 % of the time of level 6 for a file that is a fifth larger.
     rasterio.shutil.copy(
-        mosaic, path, driver="COG", compress="DEFLATE", blocksize=BLOCK, bigtiff="IF_SAFER",
-        overview_resampling=resampling, num_threads="ALL_CPUS",
+        mosaic, path, driver="COG", compress="DEFLATE", level=1, blocksize=BLOCK,
+        bigtiff="IF_SAFER", overview_resampling=resampling, num_threads="ALL_CPUS",
     )  # fmt: skip
