@@ -63,6 +63,22 @@ def speed_tables(speed: Speed) -> str:
     )
 
 
+def large_table(rows: Sequence[dict[str, Any]], size: int) -> str:
+    """Return the table of the part on a large raster."""
+    head = ("windows", "limit, s", "file to file, s", "Mpx/s", "ratio", "goal", "peak MiB")
+    lines = [
+        (_windows(row["recipe"]), f"{row['limit']:.1f}", f"{row['ours']:.1f}",
+         f"{size**2 / 1e6 / row['ours']:.3f}", f"{row['ratio']:.2f}", "0.95", row["peak_mb"])
+        for row in rows
+    ]  # fmt: skip
+    return f"{size} x {size} px, the same net.\n\n{table(head, lines)}"
+
+
+def _windows(recipe: dict[str, Any]) -> str:
+    height, width = recipe["window_yx"]
+    return f"{height} x {width}, halo {recipe['halo']}, {recipe['recompute']:.2f} computed a px"
+
+
 def object_table(rows: Sequence[tuple[str, dict[str, Any]]], size: int) -> str:
     """Return the table of the objects part."""
     head = ("run", "s", "true", "reported", "found exactly once", "long ones found", "peak MiB")

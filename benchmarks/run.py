@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import chart, fresh, memory, results, scene, speed
+from benchmarks import chart, fresh, large, memory, results, scene, speed
 
 PICTURE = fresh.ROOT / "docs" / "images" / "benchmark.png"
 OBJECTS_SIZE = 4096
@@ -30,6 +30,12 @@ def run_speed(place: Path, options: argparse.Namespace) -> str:
     measured = speed.measure(place, size=options.size, repeats=options.repeats)
     chart.draw(measured, place / "benchmark.png" if options.dry else PICTURE)
     return results.speed_tables(measured)
+
+
+def run_large(place: Path, options: argparse.Namespace) -> str:
+    """Measure ours against the limit on a larger raster."""
+    rows = large.measure(place, size=options.large_size, repeats=options.repeats)
+    return results.large_table(rows, options.large_size)
 
 
 def run_objects(place: Path, options: argparse.Namespace) -> str:
@@ -77,6 +83,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--size", type=int, default=3072, help="side of the speed raster, px")
+    parser.add_argument("--large-size", type=int, default=6144, help="side of the large raster")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--memory-sizes", type=int, nargs="+", default=list(memory.SIZES))
     parser.add_argument("--scaling-size", type=int, default=8192)
@@ -90,6 +97,7 @@ def _options() -> argparse.Namespace:
 
 PARTS: dict[str, Callable[[Path, argparse.Namespace], str]] = {
     "speed": run_speed,
+    "large": run_large,
     "objects": run_objects,
     "memory": run_memory,
     "scaling": run_scaling,
