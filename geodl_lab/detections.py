@@ -94,13 +94,6 @@ class Detections:
         x, y = self.centres.T
         return self.select((x >= left) & (x < right) & (y >= top) & (y < bottom))
 
-    def meeting(self, area: Window) -> Detections:
-        """Return the objects whose box has a pixel in ``area``."""
-        left, top, right, bottom = self.boxes.T
-        return self.select(
-            (left < area.right) & (right > area.x) & (top < area.bottom) & (bottom > area.y)
-        )
-
     def clipped(self, area: Window) -> Detections:
         """Return boxes and masks cut off at the edges of ``area``; what is outside is dropped.
 
