@@ -101,19 +101,11 @@ def plan(
         If the device, precision, tolerance or augmentation is not possible here.
     """
     package = model.package
-    if tta and package.decoder is not None and package.decoder.answers_objects:
-        raise OptionError(
-            f"model {package.name!r} answers boxes, whose scores cannot be averaged over turns; "
-            "leave tta out"
-        )
+    if tta:
+        _check_turns(package)
     field = package.field if seam_tolerance is None else tolerated(package, seam_tolerance)
     window, halo = choose_window(dataclasses.replace(package, field=field))
     grid = Grid(*(_axis(package, size, window, halo) for size in shape_yx))
-    if tta and package.decoder is not None and package.decoder.sized:
-        raise OptionError(
-            f"model {package.name!r} answers heights and widths, which a quarter turn would swap; "
-            "leave tta out"
-        )
     device = resolve_device(device)
     threads, batch = _share(package.field, grid, device)
     recipe = Recipe(
@@ -132,6 +124,18 @@ def plan(
         compile=compile,
     )
     return Plan(model, grid, recipe)
+
+
+def _check_turns(package: ModelPackage) -> None:
+    """Refuse a model whose answers to a turned window cannot be turned back and averaged."""
+    decoder = package.decoder
+    if decoder is not None and decoder.answers_objects:
+        why = "boxes, whose scores cannot be averaged over turns"
+    elif decoder is not None and decoder.sized:
+        why = "heights and widths, which a quarter turn would swap"
+    else:
+        return
+    raise OptionError(f"model {package.name!r} answers {why}; leave tta out")
 
 
 def choose_window(package: ModelPackage) -> tuple[int, int]:
