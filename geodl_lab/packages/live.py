@@ -149,6 +149,7 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
     kind = _decoder_name(task, decoder, answer)
     how = _decoder(kind, threshold, radius, box_size, size_unit, activation, nms, anchors)
     if how is None or not how.answers_objects:
+        _check_unused(how, "scores of pixels", ("anchors", "activation"))
         _check_scores(answer, task, kind, len(labels), box_size)
     package = ModelPackage(
         name=name or type(module).__name__,
@@ -287,15 +288,21 @@ def _with_layout(answer: Any, package: ModelPackage) -> ModelPackage:
 
 
 def _check_ignored(answer: Any, decoder: Decoder) -> None:
-    """Refuse options of raw boxes where the module answers finished ones."""
-    given = [
-        name for name in ("anchors", "activation") if getattr(decoder, name) not in ((), "none")
-    ]
-    if given and _lists_dicts(answer):
+    """Refuse options of raw boxes where the module answers others."""
+    if _lists_dicts(answer):
+        what = "a list of dicts, whose boxes are in pixels and whose scores are 0..1"
+        _check_unused(decoder, what, ("anchors", "activation"))
+    elif decoder.name == "yolo":
+        _check_unused(decoder, "YOLO's boxes, which are no offsets", ("anchors",))
+
+
+def _check_unused(decoder: Decoder | None, what: str, options: Sequence[str]) -> None:
+    """Refuse options that would be ignored."""
+    given = [name for name in options if getattr(decoder, name, "none") not in ((), "none")]
+    if given:
         raise ModelError(
-            f"{' and '.join(given)} would be ignored: the module answers a list of dicts, whose "
-            "boxes are in pixels and whose scores are 0..1; leave it out, or let the module answer "
-            "boxes (N, A, 4) and scores (N, A, K)"
+            f"{' and '.join(given)} would be ignored: the module answers {what}; leave it out, or "
+            "let the module answer boxes (N, A, 4) and scores (N, A, K)"
         )
 
 

@@ -151,3 +151,18 @@ class Nothing(torch.nn.Module):
 def test_a_module_that_answers_no_entry_is_told_when_wrapped():
     with pytest.raises(ModelError, match="answer one dict an image"):
         from_torch(Nothing(), "detect", bands=1, classes=["a"], window=64)
+
+
+@pytest.mark.parametrize("options", [{"activation": "sigmoid"}, {"anchors": [(5, 5, 5, 5)]}])
+def test_options_of_raw_boxes_are_refused_with_score_maps(options):
+    with pytest.raises(ModelError, match=r"would be ignored: the module answers scores of pixels"):
+        from_torch(ScoreNet(), "detect", bands=1, classes=["a"], window=64, **options)
+
+
+def test_anchors_are_refused_with_yolo():
+    net = YoloDetector(lambda boxes, scores: torch.cat([boxes, scores], dim=2).mT)
+    with pytest.raises(ModelError, match=r"anchors would be ignored: the module answers YOLO"):
+        from_torch(
+            net, "detect", bands=1, classes=["a"], window=64, decoder="yolo",
+            anchors=[(5, 5, 5, 5)],
+        )  # fmt: skip
