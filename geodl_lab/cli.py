@@ -185,7 +185,7 @@ def info(
     model = packages.open_model(name)
     row = _described(model)
     if seam_error:
-        row["seam_error"] = _seam_error(model, row["window"])
+        row["seam_error"] = _seam_error(model, max(model.package.shape_yx))
     if as_json:
         typer.echo(json.dumps(row, indent=2))
         return
@@ -301,7 +301,7 @@ def _described(model: Any) -> dict[str, Any]:
     from geodl_lab.planning import choose_window  # noqa: PLC0415
 
     package = model.package
-    window, halo = choose_window(package)
+    (height, width), halo = choose_window(package)
     return {
         "name": package.name,
         "version": package.version,
@@ -312,11 +312,11 @@ def _described(model: Any) -> dict[str, Any]:
         "scale": package.inputs.scale,
         "cell_size": package.inputs.cell_size,
         "classes": [{"value": c.value, "name": c.name, "color": c.color} for c in package.classes],
-        "window": window,
+        "window": height if height == width else [height, width],
         "halo": halo,
         "stride": package.field.stride,
         "field": "finite" if package.field.finite else "unbounded",
-        "recompute": round((window / (window - 2 * halo)) ** 2, 2),
+        "recompute": round(height * width / (height - 2 * halo) / (width - 2 * halo), 2),
         "sha256": package.sha256,
         "license": package.about.get("license", ""),
         "attribution": package.about.get("attribution", ""),

@@ -156,7 +156,7 @@ def _find_around(run: Run, finder: Finder, store: Store) -> Iterator[Detections]
     grid, package = run.planned.grid, run.model.package
     assert package.decoder is not None
     peaks = package.decoder.name == "heatmap"
-    margin = package.decoder.radius if peaks else package.window
+    margin = package.decoder.radius if peaks else max(package.shape_yx)
     passes = Passes(run.options.progress)
     fed = _grown(run.area, margin, grid.whole)
     while True:

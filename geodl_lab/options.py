@@ -43,6 +43,12 @@ class Options:
     seam_error
         True measures how far the scores of neighbouring windows differ at their seams and adds
         it to the result's attributes.
+    padding
+        Context in pixels on each side of a window's core instead of the model's own halo; rounded
+        up to its stride. None takes what the model needs. An answer with less is not exact, and
+        the recipe says so.
+    batch_size
+        Windows a forward on a GPU, a hint; on a CPU it is one. None takes what memory holds.
     tta
         True averages the scores over the eight turns and mirrors of each window (test-time
         augmentation); eight times the work.
@@ -62,6 +68,8 @@ class Options:
     precision: str = "auto"
     seam_tolerance: float | None = None
     seam_error: bool = False
+    padding: int | None = None
+    batch_size: int | None = None
     tta: bool = False
     compile: bool = False
     progress: Progress | None = None
@@ -71,6 +79,12 @@ class Options:
         tolerance = self.seam_tolerance
         if tolerance is not None and not (_is_number(tolerance) and tolerance > 0):
             raise OptionError(f"seam_tolerance {tolerance!r} is not possible; give a score above 0")
+        for name, least in (("padding", 0), ("batch_size", 1)):
+            value = getattr(self, name)
+            if value is not None and not (_is_whole(value) and value >= least):
+                raise OptionError(
+                    f"{name} {value!r} is not possible; give a whole number, from {least}"
+                )
         for name in ("progress", "cancelled"):
             value = getattr(self, name)
             if value is not None and not callable(value):
@@ -156,6 +170,10 @@ def _is_number(value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return False
     return math.isfinite(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _check_cell_size(cell_size: Any) -> None:

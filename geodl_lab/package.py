@@ -17,13 +17,16 @@ import numpy as np
 
 from geodl_lab.errors import ModelError
 
-TASKS = ("classify", "detect", "regress")
+TASKS = ("classify", "detect", "regress", "recognize")
 DECODERS = ("auto", "boxes", "heatmap", "yolo", "masks")
 LAYOUTS = ("channels_last", "nchw")
 ACTIVATIONS = ("none", "sigmoid", "softmax")
 YOLO_LAYOUTS = ("channels_first", "channels_last", "objectness")
 NODATA = 255
 DEFAULT_THRESHOLD = 0.5
+FITS = ("squash", "crop", "fill", "network")
+EXCLUSIVE_THRESHOLD, TAG_THRESHOLD = 0.025, 0.5
+"""Least score of a label of a whole image, where a package says none (Deepomatic v0.7)."""
 
 # Distinct colours for classes whose package names none (Okabe & Ito 2008, colour-blind safe).
 DEFAULT_COLORS = (
@@ -67,8 +70,39 @@ class LabelClass:
 
 
 @dataclass(frozen=True, slots=True)
+class Fit:
+    """How a whole image is brought to the size that a model takes.
+
+    Parameters
+    ----------
+    kind
+        ``squash`` stretches it; ``crop`` scales the shorter side and cuts the rest off, evenly;
+        ``fill`` scales the longer side and fills the rest with white, evenly; ``network`` scales
+        the longer side to the longer of ``height`` and ``width`` and lets the net have that shape
+        (Deepomatic v0.7, ``resize_type``).
+    height, width
+        Pixels that the model sees.
+    """
+
+    kind: str
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        if self.kind not in FITS:
+            raise ModelError(f"fit {self.kind!r} is not one of {', '.join(FITS)}")
+        if not all(_whole(side) and side > 0 for side in (self.height, self.width)):
+            raise ModelError(
+                f"fit to {self.height!r} x {self.width!r} is not possible; give whole pixels, "
+                "from 1"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class InputSpec:
     """What the model wants to see.
+
+    What the net is fed is ``(clip(value, low, high) * scale - mean) / std``.
 
     Parameters
     ----------
@@ -84,6 +118,11 @@ class InputSpec:
         One number a channel, applied after ``scale``: ``x = (value * scale - mean) / std``.
     cell_size
         Cell size in metres that the model was trained at, or None if it is not known.
+    low, high
+        Stored values are cut to these first, one number a channel (infinite: not cut); None cuts
+        none.
+    fit
+        How a whole image is brought to the model's size; None takes its pixels as they are.
     """
 
     bands: tuple[str, ...] = ()
@@ -93,6 +132,9 @@ class InputSpec:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     cell_size: float | None = None
+    low: tuple[float, ...] | None = None
+    high: tuple[float, ...] | None = None
+    fit: Fit | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "count", self.count or len(self.bands))
@@ -103,7 +145,8 @@ class InputSpec:
         if len(set(self.bands)) != len(self.bands):
             raise ModelError(f"band names repeat: {', '.join(self.bands)}")
         _check_dtype(self.dtype)
-        for name, numbers in (("mean", self.mean), ("std", self.std)):
+        for name in ("mean", "std", "low", "high"):
+            numbers = getattr(self, name)
             if numbers is not None and len(numbers) != self.count:
                 raise ModelError(f"{name} has {len(numbers)} numbers for {self.count} bands")
         if self.cell_size is not None and not _above_0(self.cell_size):
@@ -219,6 +262,47 @@ class Decoder:
         return self.box_size is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Recognizer:
+    """How the labels of a whole image, or of a chip around an object, are read from its scores.
+
+    Parameters
+    ----------
+    exclusive
+        True: one label is right (classification); False: each may be, by itself (tagging).
+    activation
+        What makes 0..1 of the scores: ``none``, ``sigmoid``, ``softmax``.
+    thresholds
+        Least score of each label, in the order of the classes; a label is present if it scores
+        strictly more. Empty is the usual one for all: 0.025 if exclusive, else 0.5.
+    fixed_chip
+        Of objects: True cuts chips of the model's size around their middles, False cuts their
+        bounds and resizes them.
+    blacken
+        Of objects: True makes pixels outside the object's outline 0.
+    """
+
+    exclusive: bool = True
+    activation: str = "softmax"
+    thresholds: tuple[float, ...] = ()
+    fixed_chip: bool = False
+    blacken: bool = False
+
+    def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise ModelError(
+                f"activation {self.activation!r} is not one of {', '.join(ACTIVATIONS)}"
+            )
+        if not all(_real(score) and 0 <= score <= 1 for score in self.thresholds):
+            raise ModelError(f"thresholds {self.thresholds!r} are outside 0..1; give numbers in it")
+
+    def threshold(self, index: int) -> float:
+        """Return the least score of the label at ``index``."""
+        if self.thresholds:
+            return self.thresholds[index]
+        return EXCLUSIVE_THRESHOLD if self.exclusive else TAG_THRESHOLD
+
+
 @dataclass(frozen=True)
 class ModelPackage:
     """Everything about a model but its weights; named by the hash of their content.
@@ -228,7 +312,7 @@ class ModelPackage:
     name, version, sha256
         Identity; ``sha256`` is the hash of the weights file or tensors.
     task
-        ``classify``, ``detect`` or ``regress``.
+        ``classify``, ``detect``, ``regress`` or ``recognize``.
     inputs
         Bands, scaling and cell size.
     classes
@@ -238,7 +322,11 @@ class ModelPackage:
     field
         Receptive field; its ``halo`` is the package's padding where the field is unbounded.
     decoder
-        How objects are read; None for pixel models.
+        How objects are read; None for other models.
+    recognizer
+        How labels of whole images are read; None for other models.
+    width
+        Width of a window in pixels where it differs from ``window``, which then is the height.
     fixed_window
         True where the net accepts no other size.
     layout
@@ -259,14 +347,16 @@ class ModelPackage:
     version: str = "1.0.0"
     sha256: str = ""
     about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    recognizer: Recognizer | None = None
+    width: int | None = None
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise ModelError(f"task {self.task!r} is not one of {', '.join(TASKS)}")
         if self.layout not in LAYOUTS:
             raise ModelError(f"layout {self.layout!r} is not one of {', '.join(LAYOUTS)}")
-        if self.window < 1:
-            raise ModelError(f"window {self.window} is not possible; take the model's tile size")
+        if (side := min(self.shape_yx)) < 1:
+            raise ModelError(f"window {side} is not possible; take the model's tile size")
         values = [label.value for label in self.classes]
         if len(set(values)) != len(values):
             raise ModelError(f"model {self.name!r} gives two classes the same value: {values}")
@@ -274,6 +364,23 @@ class ModelPackage:
             raise ModelError(f"model {self.name!r} names no class; name them, as in ['tree']")
         if self.task == "detect" and self.decoder is None:
             raise ModelError(f"model {self.name!r} detects objects but names no decoder")
+        if self.task == "recognize":
+            self._check_labels()
+
+    def _check_labels(self) -> None:
+        if self.recognizer is None or not self.classes:
+            raise ModelError(f"model {self.name!r} recognizes images but names no labels")
+        thresholds, labels = len(self.recognizer.thresholds), len(self.classes)
+        if thresholds not in (0, labels):
+            raise ModelError(
+                f"model {self.name!r} has {thresholds} thresholds for {labels} labels; give one "
+                "each, or none"
+            )
+
+    @property
+    def shape_yx(self) -> tuple[int, int]:
+        """Height and width of the least window in pixels."""
+        return self.window, self.width or self.window
 
     @property
     def class_values(self) -> np.ndarray:

@@ -83,13 +83,15 @@ class Plan:
         )
 
 
-def plan(
+def plan(  # noqa: PLR0913  the options of a run that decide its bits
     model: Model,
     shape_yx: tuple[int, int],
     *,
     device: str = "auto",
     precision: str = "auto",
     seam_tolerance: float | None = None,
+    padding: int | None = None,
+    batch_size: int | None = None,
     tta: bool = False,
     compile: bool = False,
 ) -> Plan:
@@ -104,10 +106,14 @@ def plan(
     if tta:
         _check_turns(package)
     field = package.field if seam_tolerance is None else tolerated(package, seam_tolerance)
-    window, halo = choose_window(dataclasses.replace(package, field=field))
-    grid = Grid(*(_axis(package, size, window, halo) for size in shape_yx))
+    if padding is not None:
+        field = _padded(package, seam_tolerance, padding)
+    windows_yx, halo = choose_window(dataclasses.replace(package, field=field))
+    axes = zip(shape_yx, windows_yx, package.shape_yx, strict=True)
+    grid = Grid(*(_axis(package, size, window, halo, least) for size, window, least in axes))
     device = resolve_device(device)
     threads, batch = _share(package.field, grid, device)
+    batch = batch if device == "cpu" or batch_size is None else batch_size
     recipe = Recipe(
         window_yx=grid.window_yx,
         halo=halo,
@@ -138,18 +144,24 @@ def _check_turns(package: ModelPackage) -> None:
     raise OptionError(f"model {package.name!r} answers {why}; leave tta out")
 
 
-def choose_window(package: ModelPackage) -> tuple[int, int]:
-    """Return window and halo in pixels for a model, whatever the raster.
+def choose_window(package: ModelPackage) -> tuple[tuple[int, int], int]:
+    """Return height and width of a window and the halo, in pixels, whatever the raster.
 
     A finite net takes the smallest window that costs at most `settings.NEAR_BEST` times as much
     as the cheapest that `settings.MEMORY_BUDGET` holds; any other keeps the window and padding of
     its package.
     """
+    if not package.field.finite:
+        return package.shape_yx, package.field.halo
+    (height, halo), (width, other) = (_finite_window(package, side) for side in package.shape_yx)
+    return (height, width), min(halo, other)
+
+
+def _finite_window(package: ModelPackage, side: int) -> tuple[int, int]:
+    """Return window and halo in one direction, where the package asks for ``side`` or more."""
     field = package.field
-    if not field.finite:
-        return package.window, field.halo
     stride, halo = field.stride, field.halo
-    least = max(-(-package.window // stride) * stride, 2 * stride)
+    least = max(-(-side // stride) * stride, 2 * stride)
     if package.fixed_window:
         return least, _capped(package, least)
     least = max(least, 2 * halo + stride)
@@ -185,14 +197,36 @@ def tolerated(package: ModelPackage, seam_tolerance: float) -> Field:
     return dataclasses.replace(field, halo=max(strides * field.stride, field.crop))
 
 
-def _axis(package: ModelPackage, size: int, window: int, halo: int) -> Axis:
+def _padded(package: ModelPackage, seam_tolerance: float | None, padding: int) -> Field:
+    """Return the field with the caller's halo.
+
+    Raises
+    ------
+    OptionError
+        If the windows have no room for it, or a tolerance asks for another.
+    """
+    field = package.field
+    if seam_tolerance is not None:
+        raise OptionError("padding and seam_tolerance both choose the halo; give one of them")
+    halo = -(-padding // field.stride) * field.stride
+    side = min(package.shape_yx)
+    roomy = field.finite and not package.fixed_window  # its windows grow with the halo
+    if not field.crop <= halo or (2 * halo >= side and not roomy):
+        raise OptionError(
+            f"padding {padding} is not possible with model {package.name!r}; give {field.crop} to "
+            f"{(side - 1) // 2} pixels"
+        )
+    return dataclasses.replace(field, halo=halo)
+
+
+def _axis(package: ModelPackage, size: int, window: int, halo: int, least: int) -> Axis:
     field = package.field
     boxes = package.decoder is not None and package.decoder.answers_objects
     # Boxes: over the rim a detector would see mirror images, so its windows stay inside too.
     clamped = boxes or (field.finite and field.crop == 0)
     fixed = package.fixed_window or boxes or not clamped
     axis = Axis(size, window, halo, field.stride, clamped=clamped, fixed=fixed)
-    return axis if fixed else _balanced(axis, package.window)
+    return axis if fixed else _balanced(axis, least)
 
 
 def _balanced(axis: Axis, least: int) -> Axis:

@@ -98,7 +98,7 @@ class Probe:
         return replace(self, network=self.exact, dtype=torch.float64)
 
 
-def measure_field(network: Any, channels: int, *, window: int) -> Field:
+def measure_field(network: Any, channels: int, *, window: int, width: int | None = None) -> Field:
     """Measure the receptive field of a fully convolutional or any other network.
 
     Parameters
@@ -109,6 +109,8 @@ def measure_field(network: Any, channels: int, *, window: int) -> Field:
         C, the number of bands.
     window
         Side in pixels used for what is not finite, and known to work.
+    width
+        The other side where the network takes no squares; ``window`` then is the height.
 
     Returns
     -------
@@ -120,12 +122,13 @@ def measure_field(network: Any, channels: int, *, window: int) -> Field:
     ModelError
         If the output is neither as large as the input nor smaller by a constant.
     """
-    return on_one_thread(_measure, network, channels, window)
+    return on_one_thread(_measure, network, channels, window, width or window)
 
 
-def _measure(network: Any, channels: int, window: int) -> Field:
-    crop, memory = _crop(network, channels, window)
-    unbounded = Field(finite=False, halo=max(window // 4, crop), crop=crop, memory=memory)
+def _measure(network: Any, channels: int, window: int, width: int) -> Field:
+    crop, memory = _crop(network, (1, channels, window, width))
+    halo = max(min(window, width) // 4, crop)
+    unbounded = Field(finite=False, halo=halo, crop=crop, memory=memory)
     probe = _probe(network, channels, window, crop)
     if probe is None:
         return unbounded
@@ -280,25 +283,24 @@ def _cast(probe: Probe, length: int, crop: int) -> Any:
     return None
 
 
-def _crop(network: Any, channels: int, window: int) -> tuple[int, float]:
+def _crop(network: Any, shape: tuple[int, int, int, int]) -> tuple[int, float]:
     """Return pixels lacking on each side of the output, and bytes per pixel of a forward."""
     generator = torch.Generator().manual_seed(0)
-    x = torch.rand((1, channels, window, window), generator=generator, dtype=torch.float32)
+    x = torch.rand(shape, generator=generator, dtype=torch.float32)
     try:
         with torch.inference_mode():
             answer = network(x)
     except Exception as error:  # a network is anybody's code: whatever it raises is told
         raise ModelError(
-            f"the model does not run on (1, {channels}, {window}, {window}) float32: "
-            f"{first_line(error)}; "
-            "check bands= and window="
+            f"the model does not run on {shape} float32: {first_line(error)}; check bands= and "
+            "window="
         ) from error
     if not isinstance(answer, torch.Tensor) or answer.ndim != 4:
         raise ModelError(
             f"the model answers {_describe(answer)}; possible is a tensor (N, K, H, W) of scores"
         )
-    rest = [window - side for side in answer.shape[-2:]]
-    if rest[0] != rest[1] or rest[0] < 0 or rest[0] % 2 or rest[0] > window // 2:
+    rest = [side - got for side, got in zip(shape[2:], answer.shape[2:], strict=True)]
+    if rest[0] != rest[1] or rest[0] < 0 or rest[0] % 2 or rest[0] > min(shape[2:]) // 2:
         raise ModelError(
             f"the model answers {tuple(answer.shape)} to {tuple(x.shape)}; height and width must "
             "be those of the input, or smaller by the same border on every side; upsample its "

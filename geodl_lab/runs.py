@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from geodl_lab.raster import (
     say_if_unreferenced,
 )
 from geodl_lab.resample import Resampled, blank_raster
-from geodl_lab.runtime import Model
+from geodl_lab.runtime import Closed, Model
 from geodl_lab.seams import measure_seams
 from geodl_lab.sources import FileSource, RasterSource, make_source
 
@@ -88,6 +89,8 @@ def prepare(data: xr.DataArray | xr.Dataset, model: Model, options: Options) -> 
     GeodlError
         If raster, bands, area, device or another option is not usable.
     """
+    if isinstance(model.network, Closed):
+        raise model.network.reason
     raster = as_raster(data)
     source: Source = make_source(raster, model.package.inputs, options.bands)
     cells, grid = None, raster
@@ -107,6 +110,8 @@ def prepare(data: xr.DataArray | xr.Dataset, model: Model, options: Options) -> 
         device=options.device,
         precision=options.precision,
         seam_tolerance=options.seam_tolerance,
+        padding=options.padding,
+        batch_size=options.batch_size,
         tta=options.tta,
         compile=options.compile,
     )
@@ -157,6 +162,8 @@ def recipe(run: Run) -> dict[str, Any]:
     """Return everything beside model and input that decides the bits of a result."""
     inputs = run.model.package.inputs
     scaling = {key: getattr(inputs, key) for key in ("scale", "mean", "std", "cell_size")}
+    cuts = {key: getattr(inputs, key) for key in ("low", "high") if getattr(inputs, key)}
+    scaling |= {key: [v if math.isfinite(v) else None for v in row] for key, row in cuts.items()}
     bands = list(inputs.bands) or inputs.count
     made = {
         "bands": bands,

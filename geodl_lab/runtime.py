@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import cloudpickle
 import numpy as np
@@ -24,7 +25,41 @@ from geodl_lab.errors import ModelError
 from geodl_lab.package import InputSpec, ModelPackage
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+WRITERS: dict[str, Callable[[Model, Path], None]] = {}
+"""What `Model.save` can write, by the ending of the file; `packages` fills it."""
+
 LAYOUTS = {"channels_last": torch.channels_last, "nchw": torch.contiguous_format}
+
+
+class Network(Protocol):
+    """A network that brings its own runtime, such as onnxruntime; modules of torch need none."""
+
+    def placed(self, device: str, threads: int) -> Callable[[torch.Tensor], Any]:
+        """Return what maps (N, C, H, W) on ``device`` to scores there, with ``threads`` threads."""
+        ...
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A network that may not or cannot run here; its package can still be looked at.
+
+    Parameters
+    ----------
+    reason
+        The error of every attempt to run it.
+    """
+
+    reason: ModelError
+
+    def placed(self, device: str, threads: int) -> Callable[[torch.Tensor], Any]:
+        """Refuse to run.
+
+        Raises
+        ------
+        ModelError
+            Always.
+        """
+        raise self.reason
 
 
 @dataclass(frozen=True)
@@ -36,7 +71,8 @@ class Model:
     package
         What the model wants and gives.
     network
-        Maps a float tensor (N, C, H, W) to scores (N, K, H, W) or to a list of dicts of boxes.
+        Maps a float tensor (N, C, H, W) to scores (N, K, H, W) or to a list of dicts of boxes; a
+        module of torch, or a `Network`.
     token
         Tells live modules apart whose tensors are equal; "" where ``sha256`` says it all.
     state
@@ -52,6 +88,33 @@ class Model:
     def name(self) -> str:
         """Name of the package."""
         return self.package.name
+
+    def save(self, target: str | Path) -> Path:
+        """Write the model to a file that `geodl_lab.open_model` reads.
+
+        Parameters
+        ----------
+        target
+            ``.dlpk`` (Esri package) or ``.json`` (STAC MLM item, its weights beside it).
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        ModelError
+            If there is no such format, or the model does not fit it.
+        """
+        path = Path(target)
+        if path.suffix not in WRITERS:
+            raise ModelError(
+                f"a model cannot be saved as {path.name!r}; possible are names that end in "
+                f"{', '.join(sorted(WRITERS))}"
+            )
+        WRITERS[path.suffix](self, path)
+        return path
 
     def __dask_tokenize__(self) -> tuple[str, str]:
         """Name the model by content, so that equal calls get equal dask keys, and others do not."""
@@ -185,7 +248,10 @@ def open_session(
     """
     device = devices.resolve_device(device)
     _check_unchanged(model)
-    network = model.network if device == "cpu" else _on_device(model.network, device)
+    if hasattr(model.network, "placed"):
+        network = model.network.placed(device, threads)
+    else:
+        network = model.network if device == "cpu" else _on_device(model.network, device)
     if compiled:
         network = _compiled(network)
     precision = devices.resolve_precision(precision, device)
@@ -218,17 +284,24 @@ def _to_tensor(batch: np.ndarray) -> torch.Tensor:
 
 
 def _scaled(x: torch.Tensor, inputs: InputSpec) -> torch.Tensor:
-    """Apply scale, mean and std in float32; (N, C, H, W) in and out."""
+    """Apply low, high, scale, mean and std in float32; (N, C, H, W) in and out."""
     x = x.to(torch.float32)
+    if inputs.low is not None:
+        x = x.maximum(_per_band(inputs.low, x))
+    if inputs.high is not None:
+        x = x.minimum(_per_band(inputs.high, x))
     if inputs.scale != 1:
         x = x * inputs.scale
     if inputs.mean is not None:
-        x = (
-            x - torch.tensor(inputs.mean, dtype=x.dtype, device=x.device)[:, None, None]
-        )  # (C, 1, 1)
+        x = x - _per_band(inputs.mean, x)
     if inputs.std is not None:
-        x = x / torch.tensor(inputs.std, dtype=x.dtype, device=x.device)[:, None, None]
+        x = x / _per_band(inputs.std, x)
     return x
+
+
+def _per_band(numbers: tuple[float, ...], x: torch.Tensor) -> torch.Tensor:
+    """Return one number a band as (C, 1, 1)."""
+    return torch.tensor(numbers, dtype=x.dtype, device=x.device)[:, None, None]
 
 
 @functools.lru_cache(maxsize=8)

@@ -21,7 +21,7 @@ def test_the_window_is_the_smallest_near_the_cheapest(stride, budget, monkeypatc
     net = RandomNet(stride=stride)
     model = from_torch(net, bands=3, classes=list("abcd"), window=64)
     field = model.package.field
-    window, halo = choose_window(model.package)
+    (window, _), halo = choose_window(model.package)
     assert window % stride == 0 and halo == field.halo
 
     def cost(w):
@@ -42,7 +42,7 @@ def test_windows_are_as_even_as_the_stride_allows(finite_model, size, halo):
         finite_model, package=dataclasses.replace(finite_model.package, field=field)
     )
     axis = plan(model, (size, size)).grid.rows
-    largest, _ = choose_window(model.package)
+    (largest, _), _ = choose_window(model.package)
     plain = Axis(size, largest, halo, field.stride)
     assert axis.count == plain.count and axis.window <= plain.window
     if axis.count > 1 and axis.window > 64:  # one stride less would not reach
@@ -60,7 +60,7 @@ def test_a_fixed_window_caps_the_halo_and_says_so(caplog):
     model = from_torch(
         RandomNet(stride=8), bands=3, classes=list("abcd"), window=64, fixed_window=True
     )
-    assert choose_window(model.package) == (64, 16)
+    assert choose_window(model.package) == ((64, 64), 16)
     assert "seams are not exact" in caplog.text
 
 

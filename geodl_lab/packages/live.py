@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -10,24 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from geodl_lab.boxes import read_boxes
-from geodl_lab.dense_boxes import is_dense, yolo_layout
-from geodl_lab.detections import TOUCH
-from geodl_lab.devices import on_one_thread
-from geodl_lab.errors import ModelError, first_line
-from geodl_lab.grid import Window
-from geodl_lab.package import (
-    DECODERS,
-    DEFAULT_THRESHOLD,
-    TASKS,
-    Decoder,
-    Field,
-    InputSpec,
-    LabelClass,
-    ModelPackage,
-    make_classes,
-)
-from geodl_lab.receptive import measure_field
+from geodl_lab.errors import ModelError
+from geodl_lab.package import DEFAULT_THRESHOLD, InputSpec, LabelClass, make_classes
+from geodl_lab.packages.wrap import Facts, wrap
 from geodl_lab.runtime import Model, fingerprint, hash_network
 
 
@@ -140,33 +124,32 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
         raise ModelError(f"window {window!r} is not possible; give the tile's side in whole pixels")
     if not _is_list(classes):
         raise ModelError(f"classes {classes!r} are no list; name them, as in classes=['land']")
-    module.eval()
-    inputs = _inputs(bands, scale, mean, std, dtype, cell_size)
-    answer = _try(module, inputs.count, window)
     if task == "regress" and not classes:
         classes = ("value",)
-    labels = make_classes(classes, first=1 if task == "detect" else 0)
-    kind = _decoder_name(task, decoder, answer)
-    how = _decoder(kind, threshold, radius, box_size, size_unit, activation, nms, anchors)
-    if how is None or not how.answers_objects:
-        _check_unused(how, "scores of pixels", ("anchors", "activation"))
-        _check_scores(answer, task, kind, len(labels), box_size)
-    package = ModelPackage(
+    module.eval()
+    facts = Facts(
         name=name or type(module).__name__,
         task=task,
-        inputs=inputs,
-        classes=labels,
+        inputs=_inputs(bands, scale, mean, std, dtype, cell_size),
+        classes=make_classes(classes, first=1 if task == "detect" else 0),
         window=window,
-        field=_field(module, inputs.count, window, how, _context(padding, max_object, how)),
-        decoder=how,
         fixed_window=fixed_window,
-        layout=_layout(module, inputs.count, window),
+        padding=padding,
+        max_object=max_object,
+        decoder=decoder,
+        decoding={
+            "threshold": threshold,
+            "radius": radius,
+            "box_size": box_size,
+            "size_unit": size_unit,
+            "activation": activation,
+            "nms": nms,
+            "anchors": anchors,
+        },
         sha256=hash_network(module),
     )
-    if how is not None and how.answers_objects:
-        package = _with_layout(answer, package)
     # Modules may differ in more than their tensors, so each wrapping gets a name of its own.
-    return Model(package, module, token=uuid.uuid4().hex, state=fingerprint(module))
+    return wrap(module, facts, token=uuid.uuid4().hex, state=fingerprint(module))
 
 
 def _inputs(
@@ -208,153 +191,3 @@ def _named(bands: Any) -> tuple[tuple[str, ...], int]:
         return (), int(bands)
     names = (bands,) if isinstance(bands, str) else tuple(map(str, bands))
     return names, len(names)
-
-
-def _try(module: torch.nn.Module, channels: int, window: int) -> Any:
-    """Run the module once on noise of the window's size."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand((1, channels, window, window), generator=generator, dtype=torch.float32)
-    try:
-        return on_one_thread(_forward, module, x)
-    except Exception as error:  # a module is anybody's code: whatever it raises is told
-        raise ModelError(
-            f"the module does not run on float32 (1, {channels}, {window}, {window}): "
-            f"{first_line(error)}; check bands= and window="
-        ) from error
-
-
-def _layout(module: torch.nn.Module, channels: int, window: int) -> str:
-    """Return ``channels_last``, the faster one, unless the module cannot take it."""
-    x = torch.zeros((1, channels, window, window), dtype=torch.float32)
-    try:  # one that calls .view() on what it is given, for one, cannot
-        on_one_thread(_forward, module, x.contiguous(memory_format=torch.channels_last))
-    except Exception:  # a module is anybody's code: whatever it raises, it does not take it
-        return "nchw"
-    return "channels_last"
-
-
-def _forward(module: torch.nn.Module, x: torch.Tensor) -> Any:
-    with torch.inference_mode():
-        return module(x)
-
-
-def _decoder_name(task: str, decoder: str, answer: Any) -> str:
-    """Return the decoder's name, "" for pixels."""
-    if task not in TASKS:
-        raise ModelError(f"task {task!r} is not possible; take one of {', '.join(TASKS)}")
-    if task != "detect":
-        return ""
-    if decoder not in DECODERS:
-        raise ModelError(f"decoder {decoder!r} is not one of {', '.join(DECODERS)}")
-    if decoder == "auto":
-        return "boxes" if isinstance(answer, list | tuple | dict) else "regions"
-    return decoder
-
-
-def _decoder(kind: str, *options: Any) -> Decoder | None:
-    """Return the decoder with options in the order of its fields, None for pixels."""
-    return Decoder(kind, *options) if kind else None
-
-
-def _context(padding: int | None, max_object: int | None, decoder: Decoder | None) -> int | None:
-    """Return the pixels on each side of a core that were asked for by either name."""
-    if max_object is None:
-        return padding
-    if decoder is None or not decoder.answers_objects:
-        raise ModelError(
-            f"max_object {max_object!r} is of no use here: it is for modules that answer boxes or "
-            "masks; what a score map needs around a core is measured, or said by padding="
-        )
-    if padding is not None:
-        raise ModelError("max_object and padding say the same here; give one of them")
-    return max_object
-
-
-def _with_layout(answer: Any, package: ModelPackage) -> ModelPackage:
-    """Read the objects of the trial, so that what does not fit is told now; note the layout."""
-    decoder = package.decoder
-    assert decoder is not None
-    if decoder.name == "yolo":
-        decoder = dataclasses.replace(decoder, layout=yolo_layout(answer, package))
-    elif not _lists_dicts(answer) and (decoder.name == "masks" or not is_dense(answer)):
-        dense = "" if decoder.name == "masks" else ", or boxes (N, A, 4) and scores (N, A, K)"
-        raise ModelError(
-            f"the module answers {_described(answer)}; decoder {decoder.name!r} needs a list of "
-            f"dicts with {decoder.name}, labels and scores, one an image{dense}"
-        )
-    _check_ignored(answer, decoder)
-    read_boxes(answer, 0, package, Window(0, 0, package.window, package.window))
-    return dataclasses.replace(package, decoder=decoder)
-
-
-def _check_ignored(answer: Any, decoder: Decoder) -> None:
-    """Refuse options of raw boxes where the module answers others."""
-    if _lists_dicts(answer):
-        what = "a list of dicts, whose boxes are in pixels and whose scores are 0..1"
-        _check_unused(decoder, what, ("anchors", "activation"))
-    elif decoder.name == "yolo":
-        _check_unused(decoder, "YOLO's boxes, which are no offsets", ("anchors",))
-
-
-def _check_unused(decoder: Decoder | None, what: str, options: Sequence[str]) -> None:
-    """Refuse options that would be ignored."""
-    given = [name for name in options if getattr(decoder, name, "none") not in ((), "none")]
-    if given:
-        raise ModelError(
-            f"{' and '.join(given)} would be ignored: the module answers {what}; leave it out, or "
-            "let the module answer boxes (N, A, 4) and scores (N, A, K)"
-        )
-
-
-def _lists_dicts(answer: Any) -> bool:
-    return isinstance(answer, list | tuple) and all(isinstance(one, dict) for one in answer)
-
-
-def _described(answer: Any) -> str:
-    if isinstance(answer, torch.Tensor):
-        return f"a tensor {tuple(answer.shape)}"
-    return f"a {type(answer).__name__}"
-
-
-def _check_scores(answer: Any, task: str, kind: str, classes: int, box_size: float | None) -> None:
-    if not isinstance(answer, torch.Tensor) or answer.ndim != 4:
-        what = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
-        raise ModelError(f"the module answers {what}; {task} needs a tensor (N, K, H, W) of scores")
-    channels = answer.shape[1]
-    if kind == "heatmap" and channels == classes and box_size is None:
-        raise ModelError(
-            "the module's heat map gives no sizes: say how large an object is, as in box_size=10 "
-            "(pixels), or answer two more channels, log height and log width"
-        )
-    possible = {classes} | ({1} if task == "classify" and classes == 2 else set())
-    if task == "detect":
-        possible = {classes, classes + 2} if kind == "heatmap" else {classes, classes + 1}
-    if channels not in possible:
-        raise ModelError(
-            f"the module answers {channels} channels and {classes} classes are named; possible "
-            f"are {sorted(possible)} channels: name as many classes as the module has"
-        )
-
-
-def _field(
-    module: torch.nn.Module,
-    channels: int,
-    window: int,
-    decoder: Decoder | None,
-    context: int | None,
-) -> Field:
-    """Measure the field; objects have none to measure, their halo is the largest object."""
-    objects = decoder is not None and decoder.answers_objects
-    if objects:
-        field = Field(finite=False, halo=window // 4)
-    else:
-        field = measure_field(module, channels, window=window)
-    if context is None or field.finite:
-        return field
-    least = TOUCH + 1 if objects else field.crop
-    if not _whole(context) or not least <= context < window / 2:
-        name = "max_object or padding" if objects else "padding"
-        raise ModelError(
-            f"{name} {context!r} is not possible; give {least} to {(window - 1) // 2} pixels"
-        )
-    return Field(finite=False, halo=int(context), crop=field.crop, memory=field.memory)
