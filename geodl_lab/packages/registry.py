@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import torch
 
 from geodl_lab.errors import ModelError
+from geodl_lab.packages.archives import Files, open_files
 from geodl_lab.packages.emd import read_emd
 from geodl_lab.packages.native import read_native
 from geodl_lab.runtime import Model
@@ -55,7 +56,7 @@ def open_model(model: str | Path | Model, *, trust: bool = False) -> Model:
 
 def list_models() -> list[str]:
     """Return the names of the bundled models."""
-    return sorted(folder.name for folder in ZOO.iterdir() if any(_descriptions(folder)))
+    return sorted(folder.name for folder in ZOO.iterdir() if _descriptions(Files(folder)))
 
 
 @functools.cache
@@ -65,11 +66,12 @@ def _open_bundled(name: str) -> Model:
 
 
 def _open_path(path: Path, *, trust: bool) -> Model:
-    file = next(iter(_descriptions(path)), None) if path.is_dir() else path
-    if file is not None and file.name == "model.json":
-        return read_native(file)
-    if file is not None and file.suffix == ".emd":
-        return read_emd(file, trust=trust)
+    files = open_files(path)
+    names = [files.main] if files.main else _descriptions(files)
+    if names and PurePosixPath(names[0]).name == "model.json":
+        return read_native(files, names[0])
+    if names and names[0].endswith(".emd"):
+        return read_emd(files, names[0], trust=trust)
     raise ModelError(
         f"{str(path)!r} is no model package; possible are a folder with model.json or an .emd"
     )
@@ -82,5 +84,10 @@ def _exists(path: str | Path) -> bool:
         return False
 
 
-def _descriptions(folder: Path) -> list[Path]:
-    return [*folder.glob("model.json"), *folder.glob("*.emd")]
+def _descriptions(files: Files) -> list[str]:
+    """Return the names of what describes a package, at its root."""
+    return [name for name in files.names if name == "model.json" or _is_emd(name)]
+
+
+def _is_emd(name: str) -> bool:
+    return name.endswith(".emd") and "/" not in name

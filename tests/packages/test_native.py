@@ -5,7 +5,7 @@ import pytest
 
 from geodl_lab import open_model
 from geodl_lab.errors import ModelError
-from geodl_lab.packages.native import inside
+from geodl_lab.packages.archives import Files
 from geodl_lab.packages.registry import ZOO
 
 
@@ -69,4 +69,4 @@ def test_broken_json_is_named_by_line(copy):
 def test_files_of_a_package_take_either_slash(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a.pt").touch()
-    assert inside(tmp_path, ".\\sub\\a.pt") == (tmp_path / "sub" / "a.pt").resolve()
+    assert Files(tmp_path).find(".\\sub\\a.pt") == "sub/a.pt"
