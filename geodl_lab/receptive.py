@@ -148,10 +148,10 @@ def _measure(network: Any, channels: int, window: int, width: int) -> Field:
 
 
 def measure_memory(network: Any, x: torch.Tensor) -> float:
-    """Return the peak bytes of tensors alive during a forward, per pixel of ``x``."""
+    """Return the peak bytes of tensors alive during a forward, per pixel of ``x``; ``x`` at least."""
     with torch.inference_mode(), _LiveBytes() as counter:
         network(x)
-    return counter.peak / (x.shape[-1] * x.shape[-2])
+    return max(counter.peak, x.nbytes) / (x.shape[-1] * x.shape[-2])
 
 
 def _measure_axis(probe: Probe, crop: int, strides: Sequence[int]) -> tuple[int, int] | None:
