@@ -148,7 +148,7 @@ def _measure(network: Any, channels: int, window: int, width: int) -> Field:
 
 
 def measure_memory(network: Any, x: torch.Tensor) -> float:
-    """Return the peak bytes of tensors alive during a forward, per pixel of ``x``; ``x`` at least."""
+    """Return the peak bytes of tensors alive during a forward, at least ``x``'s, per pixel."""
     with torch.inference_mode(), _LiveBytes() as counter:
         network(x)
     return max(counter.peak, x.nbytes) / (x.shape[-1] * x.shape[-2])
