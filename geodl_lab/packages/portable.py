@@ -15,7 +15,7 @@ import torch
 from geodl_lab import nets
 from geodl_lab.devices import on_one_thread
 from geodl_lab.errors import ModelError, first_line
-from geodl_lab.runtime import Model, open_session
+from geodl_lab.runtime import LAYOUTS, Model, open_session
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ def _as_tensors(model: Model) -> Portable:
     tensors = {name: tensor.contiguous() for name, tensor in model.network.state_dict().items()}
     again = nets.build(architecture["name"], architecture["arguments"]).eval()
     again.load_state_dict(tensors)
+    again.to(memory_format=torch.channels_last)  # as `weights.load_network` lays it out
     if not _alike(model.network, again, next(_trials(model))):
         raise RuntimeError("the network was altered after it was built")
     return Portable(safetensors.torch.save(tensors), ".safetensors", architecture)
@@ -133,7 +134,8 @@ def _trials(model: Model) -> Iterator[torch.Tensor]:
         shapes.append((1, height + stride, width + 2 * stride))
     for seed, (count, rows, columns) in enumerate(shapes):
         generator = torch.Generator().manual_seed(seed)
-        yield torch.rand((count, package.inputs.count, rows, columns), generator=generator)
+        noise = torch.rand((count, package.inputs.count, rows, columns), generator=generator)
+        yield noise.contiguous(memory_format=LAYOUTS[package.layout])
 
 
 def _alike(one: Any, other: Any, noise: torch.Tensor) -> bool:

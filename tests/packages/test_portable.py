@@ -42,6 +42,7 @@ def test_bundled_networks_are_portable():
         model = open_model(name)
         loaded = torch.jit.load(io.BytesIO(portable(model).content))
         assert torch.equal(answers(loaded, x), answers(model.network, x))
+    assert portable(model, allow_architecture=True).ending == ".safetensors"
 
 
 class Listed(torch.nn.Module):
