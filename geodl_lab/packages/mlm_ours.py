@@ -14,7 +14,7 @@ from geodl_lab.package import Decoder, Field, Fit, InputSpec, Recognizer
 from geodl_lab.packages.mlm_values import built, number, texts, typed
 from geodl_lab.packages.wrap import Facts
 
-EXACT = ("dtype", "scale", "mean", "std", "low", "high", "fit")
+SCALING = ("scale", "mean", "std", "low", "high")
 """Fields of the input that are written to the last bit."""
 
 OURS = "geodl:package"
@@ -49,21 +49,34 @@ def exact_inputs(inputs: InputSpec, ours: Mapping[str, Any]) -> InputSpec:
     ModelError
         If ours are damaged.
     """
-    fields = dict(typed(ours.get("inputs", {}), dict, f"inputs of {OURS}"))
-    for key, free in (("mean", None), ("std", None), ("low", -math.inf), ("high", math.inf)):
-        if fields.get(key) is not None:
-            fields[key] = _numbers(typed(fields[key], list, key), free)
-    if "scale" in fields:
-        fields["scale"] = _numbers([fields["scale"]], None)[0]
-    if fields.get("fit") is not None:
-        fields["fit"] = built(Fit, typed(fields["fit"], dict, "fit"), f"fit of {OURS}")
-    kept = {key: fields[key] for key in EXACT if key in fields}
-    exact = built(lambda **kept: dataclasses.replace(inputs, **kept), kept, f"inputs of {OURS}")
+    told = typed(ours.get("inputs", {}), dict, f"inputs of {OURS}")
+    kept: dict[str, Any] = {}
+    if inputs.dtype is None and told.get("dtype") is not None:
+        kept["dtype"] = typed(told["dtype"], str, f"dtype of {OURS}")
+    if inputs.fit is None and told.get("fit") is not None:
+        kept["fit"] = built(Fit, typed(told["fit"], dict, "fit"), f"fit of {OURS}")
+    inputs = built(
+        lambda **fields: dataclasses.replace(inputs, **fields), kept, f"inputs of {OURS}"
+    )
+    if not told.keys() & set(SCALING):
+        return inputs
+    fields = {key: _read(told, key) for key in SCALING}
+    exact = built(
+        lambda **fields: dataclasses.replace(inputs, **fields), fields, f"inputs of {OURS}"
+    )
     return exact if _alike(inputs, exact) else inputs
 
 
+def _read(told: Mapping[str, Any], key: str) -> Any:
+    """Return a field of the scaling; JSON knows no infinity, so null is an open end."""
+    value = told.get(key)
+    if key == "scale":
+        return _numbers([1.0 if value is None else value], None)[0]
+    free = {"low": -math.inf, "high": math.inf}.get(key)
+    return None if value is None else _numbers(typed(value, list, f"{key} of {OURS}"), free)
+
+
 def _numbers(values: list[Any], free: float | None) -> tuple[float, ...]:
-    """Return numbers; JSON knows no infinity, so null is an open end."""
     numbers = [free if value is None else number(value) for value in values]
     if None in numbers:
         raise ModelError(
@@ -73,9 +86,7 @@ def _numbers(values: list[Any], free: float | None) -> tuple[float, ...]:
 
 
 def _alike(one: InputSpec, other: InputSpec) -> bool:
-    """Tell whether ours (``other``) are of the same pixels, scaled alike but for rounding."""
-    if one.dtype not in (None, other.dtype) or one.fit not in (None, other.fit):
-        return False
+    """Tell whether two inputs scale alike but for rounding."""
     with np.errstate(all="ignore"):
         pairs = zip(_ramps(one), _ramps(other), strict=True)
         return all(np.allclose(*pair, rtol=1e-9, atol=1e-12) for pair in pairs)

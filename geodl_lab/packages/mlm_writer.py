@@ -17,7 +17,7 @@ from geodl_lab.errors import ModelError, OutputError
 from geodl_lab.package import InputSpec, LabelClass, ModelPackage
 from geodl_lab.packages.archives import hash_bytes
 from geodl_lab.packages.mlm_assets import ROLE
-from geodl_lab.packages.mlm_ours import EXACT, OURS, plain_name
+from geodl_lab.packages.mlm_ours import OURS, SCALING, plain_name
 from geodl_lab.packages.portable import Portable, portable
 from geodl_lab.packages.scaling import STEPS
 from geodl_lab.runtime import Model
@@ -81,13 +81,15 @@ def _item(model: Model, weights: Portable, file: str) -> dict[str, Any]:
         "geometry": None,
         "properties": _properties(model, weights),
         "links": [],
-        "assets": {"model": _asset(weights, file)},
+        "assets": {"model": _asset(weights, file, model.package.inputs)},
     }
 
 
-def _asset(weights: Portable, file: str) -> dict[str, Any]:
+def _asset(weights: Portable, file: str, inputs: InputSpec) -> dict[str, Any]:
     artifact, framework, role = FILES[weights.ending]
-    return {
+    # STAC 1.1 allows bands of an item only where an asset names them, too.
+    bands = {"bands": [{"name": name} for name in inputs.bands]} if inputs.bands else {}
+    return bands | {
         "href": f"./{quote(file)}",
         "type": f"application/octet-stream; framework={framework.lower()}",
         "title": file,
@@ -245,7 +247,7 @@ def labels_of(classes: tuple[LabelClass, ...]) -> list[dict[str, Any]]:
 
 def _ours(package: ModelPackage, weights: Portable) -> dict[str, Any]:
     """Return what MLM cannot say, and the numbers that its words do not hold to the last bit."""
-    inputs = {key: getattr(package.inputs, key) for key in EXACT}
+    inputs = {key: getattr(package.inputs, key) for key in ("dtype", *SCALING)}
     for key in ("low", "high"):
         if inputs[key] is not None:  # JSON knows no infinity: null is an open end
             inputs[key] = [number if math.isfinite(number) else None for number in inputs[key]]

@@ -77,7 +77,7 @@ def portable(model: Model, *, allow_architecture: bool = False) -> Portable:
 def _as_tensors(model: Model) -> Portable:
     architecture = model.network.architecture
     tensors = {name: tensor.contiguous() for name, tensor in model.network.state_dict().items()}
-    again = nets.build(architecture["name"], architecture["arguments"]).eval()
+    again: Any = nets.build(architecture["name"], architecture["arguments"]).eval()
     again.load_state_dict(tensors)
     again.to(memory_format=torch.channels_last)  # as `weights.load_network` lays it out
     if not _alike(model.network, again, next(_trials(model))):

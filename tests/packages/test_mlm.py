@@ -310,7 +310,7 @@ def test_items_of_older_versions_are_read(folder):
     clip = (INPUT + "/norm_type", "clip"), (INPUT + "/norm_clip", [3000])
     inputs = opened(folder, *old, *clip).package.inputs
     assert inputs.high == (3000,) * 3 and inputs.low == (0,) * 3 and inputs.scale == 1 / 3000
-    with pytest.raises(ModelError, match="'l2'.* is of no kind"):
+    with pytest.raises(ModelError, match=r"'l2'.* is of no kind"):
         opened(folder, *old, (INPUT + "/norm_type", "l2"), score[1])
 
 
