@@ -3,8 +3,10 @@
 import copy
 import json
 
+import pytest
 import torch
 
+from geodl_lab import open_model
 from geodl_lab.testing import RandomNet
 
 Z_SCORES = [
@@ -86,39 +88,84 @@ BASIC = {
     },
 }
 
-MISSING = object()
-"""Takes a key out."""
+PREFIXES = {"input": "properties/mlm:input/0", "output": "properties/mlm:output/0"}
 
 
-def changed(*changes, base=BASIC):
-    """The basic item with (path, value) changes; a path is keys and indices joined by '/'."""
-    item = copy.deepcopy(base)
+def _changed(*changes):
+    """The basic item with (path, value) changes; keys and indices joined by '/', ... takes out."""
+    item = copy.deepcopy(BASIC)
     for path, value in changes:
-        *parents, last = path.split("/")
+        first, _, rest = path.partition("/")
+        *parents, last = (f"{PREFIXES[first]}/{rest}" if first in PREFIXES else path).split("/")
         place = item
         for part in parents:
             place = place[int(part) if isinstance(place, list) else part]
-        if value is MISSING:
+        if value is ...:
             del place[last]
         else:
             place[int(last) if isinstance(place, list) else last] = value
     return item
 
 
-def write_item(folder, *changes, base=BASIC):
-    """Write the changed item into a folder and return its path."""
+def _write_item(folder, *changes):
     path = folder / "item.json"
-    path.write_text(json.dumps(changed(*changes, base=base)))
+    path.write_text(json.dumps(_changed(*changes)))
     return path
 
 
-def write_script(folder, network=None, name="net.pt"):
-    """Write a network as TorchScript; a random one of three bands and four classes by default."""
-    if network is None:  # torch.jit.script does not know its forward
+def _write_script(folder, network=None):
+    if network is None:  # torch.jit.script does not know the forward of a random one
         script = torch.jit.trace(RandomNet().eval(), torch.rand(1, 3, 64, 64))
     else:
         script = torch.jit.script(network.eval())
-    script.save(folder / name)
+    script.save(folder / "net.pt")
 
 
-INPUT, OUTPUT = "properties/mlm:input/0", "properties/mlm:output/0"
+def _opened(folder, *changes, trust=True):
+    return open_model(_write_item(folder, *changes), trust=trust)
+
+
+@pytest.fixture(scope="session")
+def basic():
+    """An item of the TorchScript network in `folder`."""
+    return BASIC
+
+
+@pytest.fixture(scope="session")
+def changed():
+    """Makes the basic item with changes."""
+    return _changed
+
+
+@pytest.fixture(scope="session")
+def write_item():
+    """Writes the changed item into a folder; gives its path."""
+    return _write_item
+
+
+@pytest.fixture(scope="session")
+def write_script():
+    """Writes a network as TorchScript; a random one of three bands and four classes by default."""
+    return _write_script
+
+
+@pytest.fixture(scope="session")
+def opened():
+    """Opens the changed item in a folder."""
+    return _opened
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """A folder with one TorchScript network."""
+    path = tmp_path_factory.mktemp("mlm")
+    _write_script(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """A folder with a network of one convolution, which is measured in no time."""
+    path = tmp_path_factory.mktemp("tiny")
+    _write_script(path, torch.nn.Conv2d(3, 4, 3, padding=1))
+    return path
