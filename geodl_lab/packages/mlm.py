@@ -144,7 +144,7 @@ def read_mlm(files: Files, name: str, *, trust: bool = False) -> Model:
         last_in=shape.axes == "nhwc",
         last_out=result.axes == "nhwc",
     )
-    return wrap(network, facts if "recognizer" in ours else _with_activation(network, facts))
+    return _wrapped(network, facts if "recognizer" in ours else _with_activation(network, facts))
 
 
 def _with_gsd(inputs: InputSpec, properties: Mapping[str, Any]) -> InputSpec:
@@ -176,6 +176,7 @@ def _with_window(facts: Facts, fixed: tuple[int, int] | None, ours: Mapping[str,
     if not whole or not all(type(side) is int and 0 < side <= 2**16 for side in sides):
         raise ModelError(f"window {short(sides)} of {OURS} is not possible; give height and width")
     height, width = sides
+    measured = facts.field if list(sides) == ours.get("window") else None
     if height * width * facts.inputs.count > LARGEST:
         raise ModelError(f"a window of {height} x {width} pixels is too large to run")
     return dataclasses.replace(
@@ -183,6 +184,7 @@ def _with_window(facts: Facts, fixed: tuple[int, int] | None, ours: Mapping[str,
         window=height,
         width=None if width == height else width,
         fixed_window=fixed is not None,
+        field=measured,
     )
 
 
@@ -207,6 +209,18 @@ def _architecture(properties: Mapping[str, Any]) -> dict[str, Any]:
     takes = inspect.signature(nets.ARCHITECTURES[name]).parameters
     given = typed(properties.get("mlm:hyperparameters", {}), dict, "mlm:hyperparameters")
     return {"name": name, "arguments": {k: v for k, v in given.items() if k in takes}}
+
+
+def _wrapped(network: Any, facts: Facts) -> Model:
+    try:
+        return wrap(network, facts)
+    except ModelError as error:
+        if facts.task != "detect" or facts.decoder not in ("auto", "masks"):
+            raise
+        raise ModelError(
+            f"{error}; MLM cannot say how objects are read: say it in the properties, as in "
+            f'"{OURS}": {{"decoder": {{"name": "yolo"}}}}'
+        ) from error
 
 
 def _with_activation(network: Any, facts: Facts) -> Facts:

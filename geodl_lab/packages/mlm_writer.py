@@ -65,11 +65,21 @@ def write_mlm(model: Model, path: Path) -> None:
     """
     weights = portable(model, allow_architecture=True)
     beside = path.with_name(path.stem + weights.ending)
-    text = json.dumps(_item(model, weights, beside.name), indent=2, default=_plain)
+    text = _text(_item(model, weights, beside.name))
     _check_free(beside, weights.content, path)
     with staged(path, overwrite=True) as item, staged(beside, overwrite=True) as file:
         file.write_bytes(weights.content)  # in place first, so an item never lacks its weights
         item.write_text(text + "\n", encoding="utf-8")
+
+
+def _text(item: dict[str, Any]) -> str:
+    try:
+        return json.dumps(item, indent=2, default=_plain, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            f"the model's description cannot be written as JSON ({error}); use text and finite "
+            "numbers only"
+        ) from error
 
 
 def _item(model: Model, weights: Portable, file: str) -> dict[str, Any]:
@@ -118,8 +128,9 @@ def _properties(model: Model, weights: Portable) -> dict[str, Any]:
         "mlm:output": [_output(package)],
         OURS: _ours(package, weights),
     }
-    if framework == "PyTorch":
-        properties["mlm:framework_version"] = str(torch.__version__)
+    version = re.match(r"\d+\.\d+\.\d+", torch.__version__)
+    if framework == "PyTorch" and version:
+        properties["mlm:framework_version"] = version[0]
     if weights.architecture:
         name, arguments = weights.architecture["name"], weights.architecture["arguments"]
         properties["mlm:architecture"] = ARCHITECTURES.get(name, name)

@@ -50,3 +50,12 @@ def test_wrong_types_in_our_own_key_give_our_error_or_a_model(opened, tiny, part
         for more in (FREE, [*SMALL, boxes], [SMALL[0], *whole]):
             with contextlib.suppress(ModelError):
                 opened(tiny, *more, ours)
+
+
+def test_a_field_measured_in_another_window_is_measured_anew(opened, tiny):
+    sha256 = hashlib.sha256((tiny / "net.pt").read_bytes()).hexdigest()
+    field = {"finite": True, "stride": 2, "halo": 6}
+    for window, halo in (([16, 16], 6), ([64, 64], 1)):
+        ours = {"sha256": sha256, "window": window, "field": field}
+        package = opened(tiny, *SMALL, ("properties/geodl:package", ours)).package
+        assert package.field.halo == halo

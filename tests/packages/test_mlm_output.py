@@ -97,3 +97,23 @@ def test_detectors_leave_the_background_out(opened, write_script, changed, tmp_p
     assert len(opened(tmp_path, several, detect[0]).package.classes) == 1
     with pytest.raises(ModelError, match="count classes from 1"):
         opened(tmp_path, *detect, ("output/classification:classes/0/name", "shrub"))
+
+
+class Rows(torch.nn.Module):
+    """One box of cx, cy, w, h and one class, as YOLO lists them (N, A, 4 + K)."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.tensor([[[8.0, 8.0, 4.0, 4.0, 0.9]] * 9]).expand(x.shape[0], 9, 5)
+
+
+def test_how_objects_are_read_can_be_said(opened, tmp_path, write_script):
+    write_script(tmp_path, Rows())
+    detect = [
+        ("output/tasks", ["object-detection"]),
+        ("output/classification:classes", [{"value": 1, "name": "tree"}]),
+        ("output/result", {"shape": [-1, 9, 5], "dim_order": ["batch", "box", "row"]}),
+    ]
+    with pytest.raises(ModelError, match=r'"geodl:package": {"decoder": {"name": "yolo"}}'):
+        opened(tmp_path, *detect)
+    ours = ("properties/geodl:package", {"decoder": {"name": "yolo", "nms": 0.4}})
+    assert opened(tmp_path, *detect, ours).package.decoder.layout == "channels_last"

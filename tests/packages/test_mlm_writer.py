@@ -309,4 +309,7 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path, finite_model):
     package = dataclasses.replace(finite_model.package, inputs=zero)
     with pytest.raises(ModelError, match="scales by 0"):
         Model(package, finite_model.network).save(tmp_path / "x.json")
+    odd = dataclasses.replace(finite_model.package, about={"accuracy": math.nan})
+    with pytest.raises(ModelError, match="cannot be written as JSON"):
+        Model(odd, finite_model.network).save(tmp_path / "x.json")
     assert not list(tmp_path.iterdir())
