@@ -109,11 +109,13 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"unet": Unet}
 
 
 def build(name: str, arguments: dict[str, Any]) -> nn.Module:
-    """Make the architecture ``name`` with untrained weights.
+    """Make the architecture ``name`` with untrained weights; it keeps both as ``architecture``.
 
     Raises
     ------
     KeyError
         If no architecture has that name.
     """
-    return ARCHITECTURES[name](**arguments)
+    network: Any = ARCHITECTURES[name](**arguments)
+    network.architecture = {"name": name, "arguments": arguments}
+    return network

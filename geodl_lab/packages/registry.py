@@ -10,6 +10,7 @@ import torch
 from geodl_lab.errors import ModelError
 from geodl_lab.packages.archives import Files, open_files
 from geodl_lab.packages.emd import read_emd
+from geodl_lab.packages.mlm import read_mlm
 from geodl_lab.packages.native import read_native
 from geodl_lab.runtime import Model
 
@@ -68,12 +69,15 @@ def _open_bundled(name: str) -> Model:
 def _open_path(path: Path, *, trust: bool) -> Model:
     files = open_files(path)
     names = [files.main] if files.main else _descriptions(files)
+    if names and names[0].endswith(".json") and "type" in files.read_json(names[0]):
+        return read_mlm(files, names[0], trust=trust)
     if names and PurePosixPath(names[0]).name == "model.json":
         return read_native(files, names[0])
     if names and names[0].endswith(".emd"):
         return read_emd(files, names[0], trust=trust)
     raise ModelError(
-        f"{str(path)!r} is no model package; possible are a folder with model.json or an .emd"
+        f"{str(path)!r} is no model package; possible are a folder with model.json, an .emd or "
+        "the .json of a STAC MLM item"
     )
 
 
