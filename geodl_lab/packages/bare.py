@@ -31,7 +31,7 @@ SAID = tuple(set(inspect.signature(facts_of).parameters) - {"sha256"})
 """Names of the facts that a user may say, as of `facts_of`."""
 
 
-def read_bare(  # noqa: PLR0913  what the file needs, beside the facts
+def read_bare(
     files: Files,
     name: str,
     *,
@@ -123,8 +123,13 @@ def _told(network: Any) -> tuple[str, int | None]:
     if isinstance(network, OnnxNetwork):
         return f"; {describe(network)}", network.channels
     for side, bands in itertools.product(SIDES, range(1, MOST_BANDS + 1)):
-        with contextlib.suppress(Exception), torch.inference_mode():  # anybody's code
-            answer = on_one_thread(network, torch.zeros(1, bands, side, side))
+        with contextlib.suppress(Exception):  # anybody's code: it may raise anything
+            answer = on_one_thread(_run, network, torch.zeros(1, bands, side, side))
             gives = f"it takes {bands} bands of {side} x {side} pixels and answers"
             return f"; {gives} {described(answer)}", bands
     return "", None
+
+
+def _run(network: Any, x: torch.Tensor) -> Any:
+    with torch.inference_mode():
+        return network(x)

@@ -63,7 +63,7 @@ labels_from, name
             raise ModelError(
                 f"{option} {side!r} is not possible; give the tile's side in whole pixels"
             )
-    if not isinstance(classes, Sequence) or isinstance(classes, str):
+    if not _is_list(classes):
         raise ModelError(f"classes {classes!r} are no list; name them, as in classes=['land']")
     if task == "regress" and not classes:
         classes = ("value",)
@@ -116,6 +116,10 @@ def _inputs(
 
 def _whole(number: Any) -> bool:
     return isinstance(number, int | np.integer) and not isinstance(number, bool)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 def _named(bands: Any) -> tuple[tuple[str, ...], int]:

@@ -280,7 +280,10 @@ def _session(network: OnnxNetwork, device: str, threads: int, process: int) -> A
     runtime = import_onnx("onnxruntime")
     providers = _providers(device)
     try:
-        session = runtime.InferenceSession(network.content, _options(threads), providers=providers)
+        # A second try on other devices would be a silent one, and it prints.
+        session = runtime.InferenceSession(
+            network.content, _options(threads), providers=providers, enable_fallback=0
+        )
     except Exception as error:  # onnxruntime's errors have no common base
         raise ModelError(
             f"onnxruntime does not take {network.name!r}: {first_line(error)}; get the model "
