@@ -1,22 +1,23 @@
 """How much memory a forward of an ONNX graph takes, from the shapes of its tensors.
 
-Method: walk the nodes in order, as onnxruntime's sequential executor does, and sum the bytes of
-the tensors that a later node still reads. Fused operators take less.
+Method: run the graph once with a ``Shape`` node on every tensor, since many graphs compute shapes
+that no look at them can tell; then walk the nodes in order, as onnxruntime's sequential executor
+does, and sum the bytes of the tensors that a later node still reads. Fused operators take less.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from geodl_lab.errors import ModelError
-from geodl_lab.packages.onnx_graph import ImageInput, import_onnx, parse
+from geodl_lab.errors import ModelError, first_line
+from geodl_lab.packages.onnx_graph import DTYPES, ImageInput, import_onnx, parse
 
-SMALL = 1024
-"""Numbers up to which a stored tensor may say a shape; the rest only have one."""
+SUFFIX = "/geodl shape"
 
 
 def peak_bytes(content: bytes, image: ImageInput, shape: tuple[int, ...]) -> int:
@@ -34,22 +35,76 @@ def peak_bytes(content: bytes, image: ImageInput, shape: tuple[int, ...]) -> int
     Returns
     -------
     int
-        Bytes, without the weights. Tensors of unknown shape count as the largest known one.
+        Bytes, without weights and constants.
+
+    Raises
+    ------
+    ModelError
+        If the graph does not run on this shape.
     """
     graph = parse(content, "the graph").graph
-    sizes = _sizes(content, image, shape)
-    most = max(sizes.values(), default=0)
+    sizes = tensor_sizes(content, image, shape)
     last = {name: step for step, node in enumerate(graph.node) for name in _reads(node)}
     kept = {output.name for output in graph.output}
-    stored = {tensor.name for tensor in graph.initializer}
-    alive: dict[str, int] = {image.name: sizes.get(image.name, 0)}
-    peak = 0
+    alive, peak = {image.name: sizes[image.name]}, 0
     for step, node in enumerate(graph.node):
-        alive |= {name: sizes.get(name, most) for name in node.output if name}
+        if node.op_type != "Constant":
+            alive |= {name: sizes.get(name, 0) for name in node.output}
         peak = max(peak, sum(alive.values()))
-        for name in [n for n in alive if last.get(n, -1) <= step and n not in kept | stored]:
+        for name in [n for n in alive if last.get(n, -1) <= step and n not in kept]:
             del alive[name]
     return peak
+
+
+def tensor_sizes(content: bytes, image: ImageInput, shape: tuple[int, ...]) -> dict[str, int]:
+    """Return the bytes of every tensor that a forward makes, by name; arguments as above."""
+    onnx, runtime = import_onnx("onnx"), import_onnx("onnxruntime")
+    model = parse(content, "the graph")
+    kinds = _kinds(model)
+    made = (name for node in model.graph.node for name in node.output if kinds.get(name) != 0)
+    names = [image.name, *filter(None, made)]
+    del model.graph.output[:]
+    for name in names:
+        model.graph.node.append(onnx.helper.make_node("Shape", [name], [name + SUFFIX]))
+        output = onnx.helper.make_tensor_value_info(name + SUFFIX, onnx.TensorProto.INT64, None)
+        model.graph.output.append(output)
+    batch = np.zeros(image.arrange(shape), dtype=image.dtype)
+    try:
+        session = runtime.InferenceSession(
+            model.SerializeToString(), _plain(runtime), providers=["CPUExecutionProvider"]
+        )
+        shapes = session.run(None, {image.name: batch})
+    except Exception as error:  # onnxruntime's errors have no common base
+        raise ModelError(
+            f"the graph does not run on an image of shape {shape}: {first_line(error)}; check "
+            "bands= and window="
+        ) from error
+    return {
+        name: math.prod(map(int, sides)) * _width(kinds.get(name))
+        for name, sides in zip(names, shapes, strict=True)
+    }
+
+
+def _plain(runtime: Any) -> Any:
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return options
+
+
+def _kinds(model: Any) -> dict[str, int]:
+    """Return the number types of tensors as far as they can be told, 0 for what is no tensor."""
+    graph = model.graph
+    with contextlib.suppress(Exception):  # a graph is anybody's: then nothing is told
+        graph = import_onnx("onnx").shape_inference.infer_shapes(model).graph
+    values = (*graph.input, *graph.value_info, *graph.output)
+    return {value.name: value.type.tensor_type.elem_type for value in values}
+
+
+def _width(kind: int | None) -> int:
+    """Return the bytes of a number; those of float32 where the type is not known."""
+    return 1 if kind == 9 else np.dtype(DTYPES.get(kind or 1, np.float32)).itemsize  # 9: bool
 
 
 def _reads(node: Any) -> Iterator[str]:
@@ -59,47 +114,3 @@ def _reads(node: Any) -> Iterator[str]:
         for graph in (*attribute.graphs, attribute.g):
             for inner in graph.node:
                 yield from _reads(inner)
-
-
-def _sizes(content: bytes, image: ImageInput, shape: tuple[int, ...]) -> dict[str, int]:
-    """Return the bytes of every tensor whose shape follows from that of the input."""
-    onnx = import_onnx("onnx")
-    model = _shaped(parse(content, "the graph"), image, shape)
-    try:
-        graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    except Exception as error:  # a graph is anybody's: whatever it raises, it has no shapes
-        raise ModelError(f"the shapes in the graph do not fit together: {error}") from error
-    values = (*graph.input, *graph.value_info, *graph.output)
-    return {value.name: size for value in values if (size := _bytes(value)) is not None}
-
-
-def _shaped(model: Any, image: ImageInput, shape: tuple[int, ...]) -> Any:
-    """Return the graph for one shape of input, its large weights replaced by their shapes."""
-    helper, graph = import_onnx("onnx").helper, model.graph
-    del graph.value_info[:]
-    for output in graph.output:
-        output.type.tensor_type.ClearField("shape")
-    large = [t for t in graph.initializer if math.prod(t.dims) > SMALL]
-    known = {value.name for value in graph.input}
-    for tensor in large:
-        graph.initializer.remove(tensor)
-        if tensor.name not in known:
-            value = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
-            graph.input.append(value)
-    (value,) = (value for value in graph.input if value.name == image.name)
-    kind = value.type.tensor_type
-    kind.ClearField("shape")
-    for side in image.arrange(shape):
-        kind.shape.dim.add().dim_value = side
-    return model
-
-
-def _bytes(value: Any) -> int | None:
-    kind = value.type.tensor_type
-    if not kind.HasField("shape") or any(axis.dim_value < 1 for axis in kind.shape.dim):
-        return None
-    try:
-        width = import_onnx("onnx").helper.tensor_dtype_to_np_dtype(kind.elem_type).itemsize
-    except (KeyError, TypeError, ValueError):
-        width = np.dtype(np.float32).itemsize
-    return math.prod(axis.dim_value for axis in kind.shape.dim) * width

@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from geodl_lab.errors import ModelError
 from geodl_lab.packages.archives import open_files
-from geodl_lab.packages.onnx_memory import _sizes
+from geodl_lab.packages.onnx_memory import tensor_sizes
 from geodl_lab.packages.onnx_network import load_onnx
 from geodl_lab.receptive import measure_memory
 from geodl_lab.testing import RandomNet, save_onnx
@@ -26,7 +27,7 @@ def load(net, path, shape=(1, 3, 64, 64)):
         ([nn.Conv2d(2, 16, 1)], 2 + 16),
         ([nn.Conv2d(2, 16, 1), nn.Sigmoid()], 16 + 16),
         ([nn.Conv2d(2, 16, 1), nn.Conv2d(16, 3, 1), nn.Sigmoid()], 16 + 3),
-        ([nn.Conv2d(2, 16, 1), nn.AvgPool2d(2), nn.Conv2d(16, 8, 1)], 2 + 16),
+        ([nn.Conv2d(2, 16, 1), nn.AvgPool2d(2), nn.Conv2d(16, 8, 1)], 16 + 16 / 4),
         ([nn.Conv2d(2, 4, 1), nn.Upsample(scale_factor=2)], 4 + 4 * 4),
     ],
 )
@@ -47,9 +48,9 @@ def test_what_is_read_later_stays_alive(tmp_path):
     assert placed.memory((1, 3, 8, 8)) == (3 + 3 + 6) * 4 * 64  # tanh frees the sigmoid
 
 
-def test_every_shape_is_the_one_that_onnxruntime_computes(tmp_path):
+def test_every_size_is_that_of_the_tensor_itself(tmp_path):
     network = load(RandomNet(stride=8), tmp_path / "net.onnx")
-    found = _sizes(network.content, network.image, (1, 3, 64, 96))
+    found = tensor_sizes(network.content, network.image, (1, 3, 64, 96))
     model = onnx.ModelProto.FromString(network.content)
     inner = [name for node in model.graph.node for name in node.output]
     del model.graph.output[:]
@@ -58,5 +59,11 @@ def test_every_shape_is_the_one_that_onnxruntime_computes(tmp_path):
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
     answers = session.run(inner, {"image": np.zeros((1, 3, 64, 96), dtype="float32")})
-    maps = {n: a.nbytes for n, a in zip(inner, answers, strict=True) if a.nbytes > 64}
-    assert len(maps) > 10 and {name: found.get(name) for name in maps} == maps
+    expected = {name: answer.nbytes for name, answer in zip(inner, answers, strict=True)}
+    assert found == {"image": 3 * 64 * 96 * 4, **expected}
+
+
+def test_a_shape_that_does_not_fit_is_told(tmp_path):
+    placed = load(RandomNet(stride=8), tmp_path / "net.onnx").placed("cpu", 1)
+    with pytest.raises(ModelError, match=r"does not run on an image of shape \(1, 3, 9, 9\)"):
+        placed.memory((1, 3, 9, 9))
