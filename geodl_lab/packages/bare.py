@@ -96,7 +96,14 @@ def read_bare(
 
 
 def _architecture(given: Any) -> Mapping[str, Any] | None:
-    return {"name": given} if isinstance(given, str) else given
+    if isinstance(given, str):
+        return {"name": given}
+    if given is None or (isinstance(given, Mapping) and isinstance(given.get("name"), str)):
+        return given
+    raise ModelError(
+        f"architecture {given!r} is none; give a name, or a mapping as in "
+        "{'name': 'unet', 'arguments': {'in_channels': 3, 'out_channels': 2}}"
+    )
 
 
 def _size(network: Any) -> dict[str, Any]:

@@ -272,7 +272,9 @@ def _check_scores(answer: Any, facts: Facts, decoder: Decoder | None) -> None:
     task, classes, heatmap = facts.task, len(facts.classes), decoder and decoder.name == "heatmap"
     if not isinstance(answer, torch.Tensor) or answer.ndim != 4:
         raise ModelError(
-            f"the module answers {described(answer)}; {task} needs a tensor (N, K, H, W) of scores"
+            f"the module answers {described(answer)}; {task} needs a tensor (N, K, H, W) of "
+            "scores: of several outputs let it answer one, or name one of an ONNX file, as in "
+            "output='scores'"
         )
     channels = answer.shape[1]
     if decoder is not None and heatmap and channels == classes and decoder.box_size is None:

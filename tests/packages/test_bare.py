@@ -6,15 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
-from geodl_lab import from_torch, open_raster
+from geodl_lab import from_torch, nets, open_raster
 from geodl_lab.errors import ModelError, TrustError
 from geodl_lab.packages.archives import open_files
 from geodl_lab.packages.bare import read_bare
 from geodl_lab.testing import RandomNet, make_raster, paint, pixel_boxes, save_onnx, wrap
 
 pytest.importorskip("onnxruntime")
+onnx = pytest.importorskip("onnx")
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 ESRI, UKIS = DATA / "pretrained_esri_naip_landcover", DATA / "pretrained_ukis_csmask"
@@ -35,13 +37,13 @@ def script(net, path, shape=(1, 3, 64, 64)):
 def test_onnx_and_torchscript_answer_as_the_module(tmp_path):
     net, raster = RandomNet(), make_raster((3, 150, 130))
     expected = raster.dl.classify(from_torch(net, **SAID, window=64))
-    onnx = bare(save_onnx(net, tmp_path / "net.onnx"), **SAID, window=64)
+    exported = bare(save_onnx(net, tmp_path / "net.onnx"), **SAID, window=64)
     traced = bare(script(net, tmp_path / "net.pt"), **SAID, window=64, trust=True)
-    for model in (onnx, traced):
+    for model in (exported, traced):
         assert (raster.dl.classify(model) == expected).all()
         assert model.name == "net" and model.package.inputs.scale == 1 / 255
     content = (tmp_path / "net.onnx").read_bytes()
-    assert onnx.package.sha256 == hashlib.sha256(content).hexdigest()
+    assert exported.package.sha256 == hashlib.sha256(content).hexdigest()
 
 
 def test_the_size_of_the_graph_is_the_window(tmp_path):
@@ -116,6 +118,74 @@ def test_detectors_of_tuples_and_names_find_objects(tmp_path, outputs):
         assert pixel_boxes(raster.dl.detect(model), raster) == expected
 
 
+class Ends(torch.nn.Module):
+    """Answers six numbers an object: shares of the window, labels from 0; one is of nothing."""
+
+    def forward(self, x):
+        boxes, labels, scores = PixelDetector()(x)
+        rows = torch.cat([boxes / 64, scores[:, None], labels[:, None] - 1], dim=1)
+        return torch.nn.functional.pad(rows, (0, 0, 0, 1))[None]  # (1, n + 1, 6)
+
+
+def test_end_to_end_detectors_answer_rows(tmp_path):
+    raster = paint((64, 100), [(10, 12, 11, 13), (70, 33, 71, 34)])
+    path = save_onnx(Ends(), tmp_path / "net.onnx", (1, 1, 64, 64), free=())
+    said = {"task": "detect", "bands": 1, "classes": ["a"], "max_object": 8, "decoder": "boxes",
+            "box_unit": "window"}  # fmt: skip
+    model = bare(path, **said, labels_from=0)
+    assert pixel_boxes(raster.dl.detect(model), raster) == [(10, 12, 15, 17), (70, 33, 75, 38)]
+    with pytest.raises(ModelError, match="say from where its labels count"):
+        bare(path, **said)
+
+
+def test_one_of_several_outputs_can_be_the_scores(tmp_path):
+    class Two(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = RandomNet()
+
+        def forward(self, x):
+            scores = self.net(x)
+            return scores, scores[:, :1]
+
+    path = save_onnx(Two().eval(), tmp_path / "net.onnx", outputs=("scores", "extra"))
+    with pytest.raises(ModelError, match=r"a dict of scores: float32 .* extra: .*output='scores'"):
+        bare(path, **SAID, window=64)
+    assert bare(path, **SAID, window=64, output="scores").package.field.finite
+
+
+def test_files_of_tensors_need_their_architecture(tmp_path):
+    arguments = {"in_channels": 3, "out_channels": 2, "widths": [4, 4, 4, 4]}
+    net = nets.build("unet", arguments)
+    path = tmp_path / "net.safetensors"
+    safetensors.torch.save_file(net.state_dict(), str(path))
+    said = {"bands": 3, "classes": ["a", "b"], "window": 64}
+    model = bare(path, **said, architecture={"name": "unet", "arguments": arguments})
+    with torch.inference_mode():
+        x = torch.rand(1, 3, 64, 64)
+        assert torch.equal(model.network(x), net.eval()(x))
+    with pytest.raises(ModelError, match="architecture None is not known; possible are"):
+        bare(path, **said)
+    with pytest.raises(ModelError, match="'resnet9000' is not known"):
+        bare(path, **said, architecture="resnet9000")
+    for given in (5, {"name": ["unet"]}, {}):
+        with pytest.raises(ModelError, match=r"architecture .* is none; give a name, or"):
+            bare(path, **said, architecture=given)
+
+
+def test_the_hash_covers_side_files(tmp_path):
+    path, other = save_onnx(RandomNet(), tmp_path / "net.onnx"), tmp_path / "other.onnx"
+    onnx.save_model(
+        onnx.load(str(path)), str(other), save_as_external_data=True, location="other.bin",
+        size_threshold=64,
+    )  # fmt: skip
+    first = bare(other, **SAID, window=64).package.sha256
+    content = bytearray((tmp_path / "other.bin").read_bytes())
+    content[0] ^= 1
+    (tmp_path / "other.bin").write_bytes(content)
+    assert bare(other, **SAID, window=64).package.sha256 != first
+
+
 @real
 def test_the_cloud_model_reaches_its_published_agreement():
     text = json.loads((UKIS / "model_4b_l1c.json").read_text())
@@ -146,6 +216,6 @@ def test_a_real_network_maps_the_same_as_onnx_and_as_torchscript():
     }  # fmt: skip
     scene = open_raster(DATA / "scenes" / "naip_m_4709963_se_14_1_20200831_rgbn_epsg26914.tif")
     part = scene[:, 100:300, 200:460].load()
-    onnx = part.dl.classify(bare(ESRI / "trained.onnx", **said))
+    exported = part.dl.classify(bare(ESRI / "trained.onnx", **said))
     traced = part.dl.classify(bare(ESRI / "trained_torchscript.pt", **said, trust=True))
-    assert len(np.unique(onnx)) > 2 and (onnx == traced).all()
+    assert len(np.unique(exported)) > 2 and (exported == traced).all()
