@@ -163,7 +163,7 @@ def test_files_of_tensors_need_their_architecture(tmp_path):
     model = bare(path, **said, architecture={"name": "unet", "arguments": arguments})
     with torch.inference_mode():
         x = torch.rand(1, 3, 64, 64)
-        assert torch.equal(model.network(x), net.eval()(x))
+        assert (model.network(x) - net.eval()(x)).abs().max() < 1e-5
     with pytest.raises(ModelError, match="architecture None is not known; possible are"):
         bare(path, **said)
     with pytest.raises(ModelError, match="'resnet9000' is not known"):

@@ -21,7 +21,7 @@ from geodl_lab.packages.onnx_network import PlacedOnnx, describe, load_onnx
 from geodl_lab.packages.wrap import wrap
 from geodl_lab.testing import RandomNet, make_raster, save_onnx
 
-pytest.importorskip("onnxruntime")
+onnxruntime = pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")
 helper = onnx.helper
 
@@ -238,6 +238,30 @@ def test_what_onnxruntime_refuses_is_told(tmp_path, capfd):
     with pytest.raises(ModelError, match=r"onnxruntime does not take 'net.onnx': .*NoSuchOperator"):
         load(path)
     assert capfd.readouterr().err == ""
+
+
+def test_there_is_no_second_try_that_prints(tmp_path, capfd):
+    """Text that is none makes onnxruntime's own wrapper try again on other devices, aloud."""
+    path = one_node(tmp_path / "net.onnx", "NoSuchOperator", (1, 3, 8, 8))
+    path.write_bytes(path.read_bytes().replace(b"NoSuchOperator", b"NoSuch\xff\xfeerator"))
+    with pytest.raises(ModelError, match=r"onnxruntime does not take 'net.onnx': "):
+        load(path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_cuda_that_does_not_start_is_told_and_not_run_on_the_cpu(both, monkeypatch):
+    there = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    on_cpu, made = both[1].network.placed("cpu", 1).session, []
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: there)
+    monkeypatch.setattr(
+        onnxruntime, "InferenceSession", lambda *_, **options: made.append(options) or on_cpu
+    )
+    with pytest.raises(
+        ModelError, match=r"could not start CUDA on 'cuda:1'; .* or use device='cpu'"
+    ):
+        both[1].network.placed("cuda:1", 1)
+    (name, options), _ = made[0]["providers"]
+    assert name == "CUDAExecutionProvider" and options["device_id"] == "1"
 
 
 def test_too_large_a_graph_is_refused(tmp_path, monkeypatch):
