@@ -276,6 +276,11 @@ def _check_scores(answer: Any, facts: Facts, decoder: Decoder | None) -> None:
             "scores: of several outputs let it answer one, or name one of an ONNX file, as in "
             "output='scores'"
         )
+    if task != "regress" and not answer.is_floating_point():
+        raise ModelError(
+            f"the module answers whole numbers ({str(answer.dtype).removeprefix('torch.')}), "
+            "which are no scores; let it answer the scores that its classes were chosen by"
+        )
     channels = answer.shape[1]
     if decoder is not None and heatmap and channels == classes and decoder.box_size is None:
         raise ModelError(

@@ -203,6 +203,16 @@ def test_first_labels_are_refused_where_boxes_have_none():
             )  # fmt: skip
 
 
+class Chosen(torch.nn.Module):
+    def forward(self, x):
+        return x.argmax(1, keepdim=True)
+
+
+def test_chosen_classes_are_no_scores():
+    with pytest.raises(ModelError, match=r"whole numbers \(int64\), which are no scores"):
+        from_torch(Chosen(), bands=2, classes=["a", "b"], window=64)
+
+
 def test_attributes_of_a_module_are_no_description():
     net = RandomNet()
     net.channels, net.fixed_yx, net.memory = 7, (1, 1), torch.zeros(1)
