@@ -16,6 +16,7 @@ import numpy as np
 
 from geodl_lab.errors import ModelError, first_line
 from geodl_lab.packages.onnx_graph import DTYPES, ImageInput, import_onnx, parse
+from geodl_lab.packages.onnx_sessions import QUIET
 
 SUFFIX = "/geodl shape"
 
@@ -88,7 +89,7 @@ def tensor_sizes(content: bytes, image: ImageInput, shape: tuple[int, ...]) -> d
 def _plain(runtime: Any) -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
+    options.log_severity_level = QUIET
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return options
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import os
-import threading
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
-from geodl_lab.errors import ModelError, first_line
+from geodl_lab.errors import ModelError
 from geodl_lab.packages.archives import Files, hash_bytes
 from geodl_lab.packages.onnx_graph import (
     LARGEST,
@@ -22,9 +19,7 @@ from geodl_lab.packages.onnx_graph import (
     told,
 )
 from geodl_lab.packages.onnx_memory import peak_bytes
-
-QUIET = 4
-"""onnxruntime's log severity "fatal": its errors are raised, and told by us."""
+from geodl_lab.packages.onnx_sessions import open_session, run_bound, run_on_cpu
 
 
 def load_onnx(
@@ -129,9 +124,7 @@ class OnnxNetwork:
         ModelError
             If onnxruntime refuses the graph, or has nothing for this device.
         """
-        with _LOCK:  # one session, however many ask at once
-            session = _session(self, device, threads, os.getpid())
-        return PlacedOnnx(self, session, device)
+        return PlacedOnnx(self, open_session(self, device, threads), device)
 
 
 @dataclass(frozen=True)
@@ -159,43 +152,11 @@ class PlacedOnnx:
         image, names = self.network.image, self.network.picked
         fed = x if image.channels_first else x.permute(0, 2, 3, 1)  # (N, H, W, C)
         fed = fed if image.shape[0] != 0 else fed[0]  # without N
-        run = _run_on_cpu if self.device == "cpu" else _run_bound
+        run = run_on_cpu if self.device == "cpu" else run_bound
         found = run(self.session, image.name, fed.contiguous(), names, self.device)
         if len(names) > 1:
             return dict(zip(names, found, strict=True))
         return _with_bands_first(found[0], image)
-
-
-def _run_on_cpu(
-    session: Any, name: str, x: torch.Tensor, outputs: tuple[str, ...], device: str
-) -> list[torch.Tensor]:
-    found = session.run(list(outputs), {name: x.numpy()})
-    return [_tensor(answer) for answer in found]
-
-
-def _run_bound(
-    session: Any, name: str, x: torch.Tensor, outputs: tuple[str, ...], device: str
-) -> list[torch.Tensor]:
-    """Run on tensors that stay on their device."""
-    kind, _, index = device.partition(":")
-    binding = session.io_binding()
-    kind_of_number = np.dtype(str(x.dtype).removeprefix("torch."))
-    binding.bind_input(name, kind, int(index or 0), kind_of_number, tuple(x.shape), x.data_ptr())
-    for output in outputs:
-        binding.bind_output(output, kind, int(index or 0))
-    if kind == "cuda":  # the session has a stream of its own
-        torch.cuda.current_stream(x.device).synchronize()
-    session.run_with_iobinding(binding)
-    binding.synchronize_outputs()
-    found = binding.get_outputs_as_ortvaluevector()
-    return [torch.utils.dlpack.from_dlpack(value.to_dlpack()) for value in found]
-
-
-def _tensor(answer: Any) -> torch.Tensor:
-    if not isinstance(answer, np.ndarray) or answer.dtype.kind not in "iufb":
-        what = f"of {answer.dtype}" if isinstance(answer, np.ndarray) else type(answer).__name__
-        raise ModelError(f"the network answers a value {what}; possible are tensors of numbers")
-    return torch.from_numpy(answer)
 
 
 def _with_bands_first(answer: torch.Tensor, image: ImageInput) -> torch.Tensor:
@@ -236,71 +197,6 @@ def _check_shape(network: OnnxNetwork, shape: tuple[int, ...]) -> None:
         raise ModelError(
             f"{network.name!r} takes (bands, height, width) = ({wanted}), not {shape[1:]}"
         )
-
-
-def _options(threads: int) -> Any:
-    runtime = import_onnx("onnxruntime")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
-    options.use_deterministic_compute = True
-    options.log_severity_level = QUIET
-    # Waiting threads would burn the cores that other forwards need.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return options
-
-
-def _providers(device: str) -> list[Any]:
-    """Return what onnxruntime runs a device with.
-
-    Raises
-    ------
-    ModelError
-        If this build of onnxruntime has nothing for it.
-    """
-    if device == "cpu":
-        return ["CPUExecutionProvider"]
-    there = import_onnx("onnxruntime").get_available_providers()
-    if "CUDAExecutionProvider" not in there:
-        raise ModelError(
-            f"this onnxruntime runs nothing on {device!r}, it has {', '.join(there)}; install "
-            "onnxruntime-gpu instead of onnxruntime, or use device='cpu'"
-        )
-    options = {
-        "device_id": device.partition(":")[2] or "0",
-        "cudnn_conv_algo_search": "HEURISTIC",  # a search by time picks other kernels each time
-        "use_tf32": "0",
-    }
-    return [("CUDAExecutionProvider", options), "CPUExecutionProvider"]
-
-
-@functools.lru_cache(maxsize=8)
-def _session(network: OnnxNetwork, device: str, threads: int, process: int) -> Any:
-    """Start a session; the process is a key because a forked child has no threads of it."""
-    runtime = import_onnx("onnxruntime")
-    providers = _providers(device)
-    try:
-        # A second try on other devices would be a silent one, and it prints.
-        session = runtime.InferenceSession(
-            network.content, _options(threads), providers=providers, enable_fallback=0
-        )
-    except Exception as error:  # onnxruntime's errors have no common base
-        raise ModelError(
-            f"onnxruntime does not take {network.name!r}: {first_line(error)}; get the model "
-            "again, or export it with another opset"
-        ) from error
-    if device != "cpu" and "CUDAExecutionProvider" not in session.get_providers():
-        raise ModelError(
-            f"onnxruntime could not start CUDA on {device!r}; its CUDA and cuDNN must be those "
-            "that it was built with, or use device='cpu'"
-        )
-    return session
-
-
-_LOCK = threading.Lock()
-os.register_at_fork(
-    before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release
-)
 
 
 def describe(network: OnnxNetwork) -> str:

@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import json
-import multiprocessing
 import pickle
 import time
 from pathlib import Path
@@ -21,7 +20,7 @@ from geodl_lab.packages.onnx_network import PlacedOnnx, describe, load_onnx
 from geodl_lab.packages.wrap import wrap
 from geodl_lab.testing import RandomNet, make_raster, save_onnx
 
-onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")
 helper = onnx.helper
 
@@ -123,24 +122,6 @@ def test_networks_travel_and_share_their_session(both):
     assert network.placed("cpu", 2).session is not network.placed("cpu", 1).session
 
 
-def _forked(network, x, pipe):
-    placed = network.placed("cpu", 2)
-    pipe.send(placed(x).numpy())
-
-
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_forked_child_has_its_own_session(both):
-    network, x = both[1].network, torch.rand(1, 3, 64, 64)
-    expected = network.placed("cpu", 2)(x).numpy()
-    ours, theirs = multiprocessing.Pipe()
-    child = multiprocessing.get_context("fork").Process(target=_forked, args=(network, x, theirs))
-    child.start()
-    assert ours.poll(20), "the child hangs"
-    assert np.array_equal(ours.recv(), expected)
-    child.join(10)
-    assert child.exitcode == 0
-
-
 def test_a_graph_of_one_size_says_so(tmp_path):
     network = load(save_onnx(RandomNet(), tmp_path / "net.onnx", (1, 3, 64, 96), free=()))
     assert network.fixed_yx == (64, 96)
@@ -210,18 +191,6 @@ def test_answers_of_single_images_are_joined():
     assert onnx_network._joined([maps, maps])["boxes"].shape == (2, 5, 4)
 
 
-def test_bound_tensors_give_the_same_answer(both):
-    """What a GPU does, on the CPU: the graph reads torch's memory and torch the graph's."""
-    placed, x = both[1].network.placed("cpu", 1), torch.rand(2, 3, 64, 64)
-    (found,) = onnx_network._run_bound(placed.session, "image", x, ("scores",), "cpu")
-    assert torch.equal(found, placed(x))
-
-
-def test_a_build_without_cuda_is_told(both):
-    with pytest.raises(ModelError, match=r"install onnxruntime-gpu .* or use device='cpu'"):
-        both[1].network.placed("cuda:0", 1)
-
-
 def test_answers_that_are_no_tensors_are_told(tmp_path):
     path = one_node(tmp_path / "n.onnx", "SequenceConstruct", (1, 1, 2, 2))
     made = onnx.load(str(path))
@@ -247,21 +216,6 @@ def test_there_is_no_second_try_that_prints(tmp_path, capfd):
     with pytest.raises(ModelError, match=r"onnxruntime does not take 'net.onnx': "):
         load(path)
     assert capfd.readouterr() == ("", "")
-
-
-def test_cuda_that_does_not_start_is_told_and_not_run_on_the_cpu(both, monkeypatch):
-    there = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    on_cpu, made = both[1].network.placed("cpu", 1).session, []
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: there)
-    monkeypatch.setattr(
-        onnxruntime, "InferenceSession", lambda *_, **options: made.append(options) or on_cpu
-    )
-    with pytest.raises(
-        ModelError, match=r"could not start CUDA on 'cuda:1'; .* or use device='cpu'"
-    ):
-        both[1].network.placed("cuda:1", 1)
-    (name, options), _ = made[0]["providers"]
-    assert name == "CUDAExecutionProvider" and options["device_id"] == "1"
 
 
 def test_too_large_a_graph_is_refused(tmp_path, monkeypatch):
