@@ -1,6 +1,7 @@
 """Sessions of one small graph: shared, in a child process, and on a GPU that is not there."""
 
 import multiprocessing
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -23,7 +24,14 @@ def network(tmp_path_factory):
     return load_onnx(files, files.main)
 
 
-def test_a_session_is_started_once_for_all_who_ask(network):
+def test_a_session_is_started_once_for_all_who_ask(network, monkeypatch):
+    real = onnxruntime.InferenceSession
+
+    def slow(*arguments, **options):
+        time.sleep(0.1)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", slow)
     with ThreadPoolExecutor(6) as threads:
         asked = threads.map(lambda _: onnx_sessions.open_session(network, "cpu", 3), range(6))
         assert len({id(session) for session in asked}) == 1
