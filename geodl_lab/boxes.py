@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from geodl_lab.answers import in_one_form
 from geodl_lab.dense_boxes import check_scores, is_dense, read_dense, read_yolo
 from geodl_lab.detections import Detections
 from geodl_lab.errors import ModelError, first_line
@@ -27,7 +28,7 @@ def read_boxes(answer: Any, index: int, package: ModelPackage, window: Window) -
     Parameters
     ----------
     answer
-        What the model answered for a batch; see `geodl_lab.package.Decoder`.
+        What the model answered for a batch; see `geodl_lab.answers.in_one_form`.
     index
         Which image of the batch.
     package
@@ -47,12 +48,12 @@ def read_boxes(answer: Any, index: int, package: ModelPackage, window: Window) -
     """
     decoder = package.decoder
     assert decoder is not None
+    answer, nms = in_one_form(answer, decoder), decoder.nms
     _check_count(answer, index, package)
-    nms = decoder.nms
-    if decoder.name == "yolo":
-        found, nms = read_yolo(answer, index, package), nms or USUAL_NMS
-    elif is_dense(answer):
-        found, nms = read_dense(answer, index, package), nms or USUAL_NMS
+    if decoder.name == "yolo" or is_dense(answer):
+        read, nms = read_yolo if decoder.name == "yolo" else read_dense, nms or USUAL_NMS
+        found = read(answer, index, package)
+        found = dataclasses.replace(found, boxes=_in_pixels(found.boxes, package, window.shape_yx))
     else:
         found = _read_dict(answer[index], package, window.shape_yx)
     found = suppress(found, nms) if nms else found
@@ -70,7 +71,8 @@ def _check_count(answer: Any, index: int, package: ModelPackage) -> None:
     if index >= count:
         raise ModelError(
             f"model {package.name!r} answers {count} entries for {index + 1} or more images; "
-            "answer one dict an image, with boxes of shape (0, 4) where there is none"
+            "answer one dict an image, with boxes of shape (0, 4) where there is none; a module "
+            "that takes one image at a time needs batch_size=1"
         )
 
 
@@ -105,10 +107,11 @@ def _read_dict(
             f"{scores.shape}; possible is one label and one score an object"
         )
     assert package.decoder is not None
-    kept = (scores > package.decoder.threshold) & (labels > 0)
+    kept = (scores > package.decoder.threshold) & (labels >= _first_label(package))
     values = _values(labels[kept], package)
     if "boxes" in answer:
         boxes = _columns(_numbers(answer, "boxes", package), len(scores), package)[kept]
+        boxes = _in_pixels(boxes, package, shape_yx)
         _check_rows(boxes, package)
     else:
         height, width = shape_yx
@@ -150,14 +153,30 @@ def _numbers(answer: Mapping[str, Any], key: str, package: ModelPackage) -> np.n
 
 
 def _values(labels: np.ndarray, package: ModelPackage) -> np.ndarray:
-    """Return the class values of labels counted from 1."""
-    index = labels.astype(np.int64) - 1
+    """Return the class values of labels."""
+    first = _first_label(package)
+    index = labels.astype(np.int64) - first
     if index.size and index.max() >= len(package.classes):
         raise ModelError(
-            f"model {package.name!r} answers label {index.max() + 1} but names "
-            f"{len(package.classes)} classes; name as many classes as the model has"
+            f"model {package.name!r} answers label {index.max() + first} but names "
+            f"{len(package.classes)} classes, the first with label {first}; name as many classes "
+            "as the model has, or say labels_from"
         )
     return np.array([label.value for label in package.classes], dtype=np.int64)[index]
+
+
+def _first_label(package: ModelPackage) -> int:
+    assert package.decoder is not None
+    return 1 if package.decoder.labels_from is None else package.decoder.labels_from
+
+
+def _in_pixels(boxes: np.ndarray, package: ModelPackage, shape_yx: tuple[int, int]) -> np.ndarray:
+    """Return boxes (box, 4), (box, 5) or (box, 8) in pixels of the window; an angle stays."""
+    assert package.decoder is not None
+    if package.decoder.box_unit == "pixels":
+        return boxes
+    columns = boxes.shape[1]
+    return boxes * ([*shape_yx[::-1]] * (columns // 2) + [1] * (columns % 2))
 
 
 def _columns(boxes: np.ndarray, count: int, package: ModelPackage) -> np.ndarray:

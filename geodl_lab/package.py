@@ -21,6 +21,7 @@ TASKS = ("classify", "detect", "regress", "recognize")
 DECODERS = ("auto", "boxes", "heatmap", "yolo", "masks")
 LAYOUTS = ("channels_last", "nchw")
 ACTIVATIONS = ("none", "sigmoid", "softmax")
+BOX_UNITS = ("pixels", "window")
 YOLO_LAYOUTS = ("channels_first", "channels_last", "objectness")
 NODATA = 255
 DEFAULT_THRESHOLD = 0.5
@@ -215,6 +216,11 @@ class Decoder:
     layout
         Of YOLO: ``channels_first`` (4 + K, box), ``channels_last`` (box, 4 + K) or ``objectness``
         (box, 5 + K) for K classes; "" is told by the shape.
+    box_unit
+        ``pixels``, or ``window`` for boxes that are shares 0..1 of the window's width and height.
+    labels_from
+        Label of the first class where objects come with labels: 1, with 0 for the background, or
+        0. None is 1, but for rows of six numbers, which do not say it.
     """
 
     name: str
@@ -226,6 +232,8 @@ class Decoder:
     nms: float | None = None
     anchors: tuple[tuple[float, ...], ...] = ()
     layout: str = ""
+    box_unit: str = "pixels"
+    labels_from: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "anchors", _anchors(self.anchors))
@@ -233,9 +241,17 @@ class Decoder:
             ("decoder", self.name, ("boxes", "yolo", "masks", "heatmap", "regions")),
             ("activation", self.activation, ACTIVATIONS),
             ("layout", self.layout, ("", *YOLO_LAYOUTS)),
+            ("box_unit", self.box_unit, BOX_UNITS),
+            ("labels_from", self.labels_from, (None, 0, 1)),
         ):
             if value not in possible:
-                raise ModelError(f"{option} {value!r} is not one of {', '.join(possible)}")
+                listed = ", ".join(str(one) for one in possible)
+                raise ModelError(f"{option} {value!r} is not one of {listed}")
+        if self.anchors and self.box_unit != "pixels":
+            raise ModelError(
+                f"box_unit {self.box_unit!r} and anchors are not possible together: offsets have "
+                "no unit; leave box_unit out"
+            )
         if self.nms is not None and not (_real(self.nms) and 0 < self.nms <= 1):
             raise ModelError(f"nms {self.nms!r} is no IoU; give a number above 0, up to 1 for none")
         if not _real(self.threshold) or not 0 <= self.threshold <= 1:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from geodl_lab import settings
-from geodl_lab.devices import resolve_device, resolve_precision
+from geodl_lab.devices import resolve_device
 from geodl_lab.errors import OptionError
 from geodl_lab.grid import Axis, Grid
 from geodl_lab.package import Field, ModelPackage
-from geodl_lab.runtime import Model, Session, open_session
+from geodl_lab.runtime import Model, Session, choose_precision, open_session
 
 LOGGER = logging.getLogger("geodl_lab")
 
@@ -105,6 +105,11 @@ def plan(  # noqa: PLR0913  the options of a run that decide its bits
     package = model.package
     if tta:
         _check_turns(package)
+    if compile and hasattr(model.network, "placed"):
+        raise OptionError(
+            f"model {package.name!r} has its own runtime, which torch cannot compile; leave "
+            "compile out"
+        )
     field = package.field if seam_tolerance is None else tolerated(package, seam_tolerance)
     if padding is not None:
         field = _padded(package, seam_tolerance, padding)
@@ -123,7 +128,7 @@ def plan(  # noqa: PLR0913  the options of a run that decide its bits
         recompute=round(grid.recompute, 3),
         batch=batch,
         layout=package.layout,
-        precision=resolve_precision(precision, device),
+        precision=choose_precision(model.network, precision, device),
         device=device,
         threads=threads,
         tta=tta,

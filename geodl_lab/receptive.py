@@ -148,7 +148,13 @@ def _measure(network: Any, channels: int, window: int, width: int) -> Field:
 
 
 def measure_memory(network: Any, x: torch.Tensor) -> float:
-    """Return the peak bytes of tensors alive during a forward, at least ``x``'s, per pixel."""
+    """Return the peak bytes of tensors alive during a forward, at least ``x``'s, per pixel.
+
+    A network with a runtime of its own, whose tensors torch does not see, may say them itself by
+    ``memory(shape)``.
+    """
+    if hasattr(network, "memory") and not isinstance(network, torch.nn.Module):
+        return network.memory(tuple(x.shape)) / (x.shape[-1] * x.shape[-2])
     with torch.inference_mode(), _LiveBytes() as counter:
         network(x)
     return max(counter.peak, x.nbytes) / (x.shape[-1] * x.shape[-2])

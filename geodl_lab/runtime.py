@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from geodl_lab import devices
-from geodl_lab.errors import ModelError
+from geodl_lab.errors import ModelError, OptionError
 from geodl_lab.package import InputSpec, ModelPackage
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -254,8 +254,27 @@ def open_session(
         network = model.network if device == "cpu" else _on_device(model.network, device)
     if compiled:
         network = _compiled(network)
-    precision = devices.resolve_precision(precision, device)
+    precision = choose_precision(model.network, precision, device)
     return Session(network, device, precision, threads, layout, tta)
+
+
+def choose_precision(network: Any, precision: str, device: str) -> str:
+    """Return the number type of a run; a network that brings its own runtime has its own.
+
+    Raises
+    ------
+    OptionError
+        If ``precision`` is not known or not possible for this network on ``device``.
+    """
+    resolved = devices.resolve_precision(precision, device)
+    if not hasattr(network, "placed"):
+        return resolved
+    if precision not in ("auto", "fp32"):
+        raise OptionError(
+            f"precision {precision!r} is not possible: this network has its own runtime and "
+            "number type; leave it out"
+        )
+    return "fp32"
 
 
 def fingerprint(network: Any) -> tuple[tuple[int, int], ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -247,6 +249,44 @@ def pixel_boxes(frame: Any, raster: xr.DataArray) -> list[tuple[int, int, int, i
         x1, y1 = inverse * (east, south)
         found.append((round(x0), round(y0), round(x1), round(y1)))
     return sorted(found)
+
+
+def save_onnx(
+    net: nn.Module,
+    path: str | Path,
+    shape: tuple[int, int, int, int] = (1, 3, 64, 64),
+    *,
+    free: Sequence[int] = (0, 2, 3),
+    outputs: Sequence[str] = ("scores",),
+) -> Path:
+    """Write a net as ONNX.
+
+    Parameters
+    ----------
+    net
+        Maps (N, C, H, W) to a tensor, or to as many as there are ``outputs``.
+    path
+        The file.
+    shape
+        Of the input, called ``image``.
+    free
+        Axes of input and outputs whose size stays open.
+    outputs
+        Names of the outputs.
+    """
+    names = ["image", *outputs]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of this exporter, which needs the least of packages
+        torch.onnx.export(
+            net,
+            (torch.zeros(shape),),
+            str(path),
+            dynamo=False,
+            input_names=names[:1],
+            output_names=names[1:],
+            dynamic_axes={name: {axis: f"{name}_{axis}" for axis in free} for name in names},
+        )
+    return Path(path)
 
 
 def _region_boxes(bright: np.ndarray) -> np.ndarray:

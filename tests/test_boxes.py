@@ -145,3 +145,40 @@ def test_what_pads_an_answer_below_the_threshold_is_not_looked_at(row):
     answer["scores"] = torch.tensor([0.9, 0.9])
     with pytest.raises(ModelError, match="a box that is none"):
         read_boxes([answer], 0, package(), WINDOW)
+
+
+def test_labels_count_from_where_the_decoder_says():
+    answer = one(boxes=torch.tensor([[1.0, 2, 3, 4]] * 3), labels=torch.tensor([-1, 0, 1]))
+    for first, expected in ((None, [1]), (1, [1]), (0, [1, 2])):
+        found = read_boxes(answer, 0, package(labels_from=first), WINDOW)
+        assert found.label_ids.tolist() == expected
+    with pytest.raises(ModelError, match="label 2 but names 2 classes, the first with label 0"):
+        read_boxes(
+            one(boxes=torch.ones(1, 4), labels=torch.tensor([2])), 0, package(labels_from=0), WINDOW
+        )
+
+
+@pytest.mark.parametrize("decoder", ["dict", "rows", "dense", "yolo", "masks"])
+def test_boxes_in_shares_of_the_window_become_pixels(decoder):
+    window = Window(100, 200, 40, 80)
+    box = torch.tensor([[0.25, 0.5, 0.75, 0.75]])  # 20, 20, 60, 30
+    masks = torch.zeros(1, 40, 80)
+    masks[0, 20:30, 20:60] = 1
+    answer, name = {
+        "dict": (one(boxes=box), "boxes"),
+        "rows": (torch.cat([box, torch.tensor([[0.9, 1.0]])], dim=1)[None], "boxes"),
+        "dense": ((box[None], torch.tensor([[[0.9, 0.1]]])), "boxes"),
+        "yolo": (torch.tensor([[[0.5, 0.625, 0.5, 0.25, 0.9, 0.1]]]), "yolo"),
+        "masks": (one(boxes=box, masks=masks), "masks"),
+    }[decoder]
+    first = {"labels_from": 1} if decoder == "rows" else {}
+    found = read_boxes(answer, 0, package(name, box_unit="window", **first), window)
+    assert np.allclose(found.boxes, [[220, 120, 260, 130]]) and found.label_ids.tolist() == [1]
+    assert found.masks is None or found.masks.areas.tolist() == [400]
+
+
+def test_rotated_boxes_in_shares_keep_their_angle():
+    square, window = Window(0, 0, 50, 50), package(box_unit="window")
+    row = [0.5, 0.5, 0.2, 0.1, 0.5]
+    found = read_boxes(one(boxes=torch.tensor([row])), 0, window, square)
+    assert np.allclose(found.corners, corners_of(np.array([[25, 25, 10, 5, 0.5]])))

@@ -16,7 +16,7 @@ ROWS = (
     ("masks", "runtime", "bands", "checkpoints"),
     ("detections", "options", "staging"),
     ("receptive", "heads", "overlaps", "regions", "vector_files"),
-    ("dense_boxes", "peaks", "stitching"),
+    ("answers", "dense_boxes", "peaks", "stitching"),
     ("boxes", "finders"),
     ("packages", "planning"),
     ("inference",),
@@ -35,8 +35,8 @@ ROWS = (
 )
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 TORCH = {
-    "devices", "runtime", "receptive", "heads", "dense_boxes", "boxes", "nets", "packages",
-    "testing",
+    "devices", "runtime", "receptive", "heads", "answers", "dense_boxes", "boxes", "nets",
+    "packages", "testing",
 }  # fmt: skip
 PLAIN = {
     "errors", "settings", "_version", "nodata", "quads", "grid", "masks", "detections", "package",

@@ -6,12 +6,12 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from geodl_lab.errors import ModelError
-from geodl_lab.package import DEFAULT_THRESHOLD, InputSpec, LabelClass, make_classes
-from geodl_lab.packages.wrap import Facts, wrap
+from geodl_lab.package import DEFAULT_THRESHOLD, LabelClass
+from geodl_lab.packages.facts import facts_of
+from geodl_lab.packages.wrap import wrap
 from geodl_lab.runtime import Model, fingerprint, hash_network
 
 
@@ -38,6 +38,8 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
     activation: str = "none",
     nms: float | None = None,
     anchors: Sequence[Sequence[float]] = (),
+    box_unit: str = "pixels",
+    labels_from: int | None = None,
     name: str = "",
 ) -> Model:
     """Wrap a module that maps float bands (N, C, H, W) to scores or boxes.
@@ -83,7 +85,10 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
             rotated: cx, cy, w, h and the angle in radians by which x turns towards y; or x, y of
             four corners), ``labels`` (from 1, 0 is background) and ``scores`` (0..1). Or dense:
             boxes (N, A, 4) and scores (N, A, K), as a pair or a dict of ``boxes`` and ``scores``;
-            K may be one more with the background first.
+            K may be one more with the background first. Or a tensor (N, n, 6) of x0, y0, x1, y1,
+            score and label, which needs ``labels_from``. Of one image, as exported and scripted
+            modules answer: one such dict, the same tensors in a row (labels are whole numbers), or
+            ``(losses, list of dicts)``.
         ``masks``
             The same list with ``masks`` (n, H, W) or (n, 1, H, W), booleans or 0..1 of which more
             than a half is inside; ``boxes`` may be left out.
@@ -105,6 +110,11 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
     nms
         IoU above which two boxes of one class of one window are one object; default 0.5 for dense
         boxes and YOLO, none for lists of dicts, whose modules have done it themselves.
+    box_unit
+        ``pixels``, or ``window`` where boxes are shares 0..1 of the window's width and height.
+    labels_from
+        Label of the first class where objects come with labels: 1 (the default), with 0 for the
+        background, or 0.
     name
         Name in results; default the class of the module.
 
@@ -120,74 +130,36 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
     """
     if not _is_module(module):
         raise ModelError(f"a {type(module).__name__} is no torch.nn.Module; wrap it in one first")
-    if not _whole(window) or window < 1:
-        raise ModelError(f"window {window!r} is not possible; give the tile's side in whole pixels")
-    if not _is_list(classes):
-        raise ModelError(f"classes {classes!r} are no list; name them, as in classes=['land']")
-    if task == "regress" and not classes:
-        classes = ("value",)
     module.eval()
-    facts = Facts(
-        name=name or type(module).__name__,
-        task=task,
-        inputs=_inputs(bands, scale, mean, std, dtype, cell_size),
-        classes=make_classes(classes, first=1 if task == "detect" else 0),
+    facts = facts_of(
+        task,
+        bands=bands,
+        classes=classes,
         window=window,
+        scale=scale,
+        mean=mean,
+        std=std,
+        dtype=dtype,
+        cell_size=cell_size,
         fixed_window=fixed_window,
         padding=padding,
         max_object=max_object,
         decoder=decoder,
-        decoding={
-            "threshold": threshold,
-            "radius": radius,
-            "box_size": box_size,
-            "size_unit": size_unit,
-            "activation": activation,
-            "nms": nms,
-            "anchors": anchors,
-        },
+        threshold=threshold,
+        radius=radius,
+        box_size=box_size,
+        size_unit=size_unit,
+        activation=activation,
+        nms=nms,
+        anchors=anchors,
+        box_unit=box_unit,
+        labels_from=labels_from,
+        name=name or type(module).__name__,
         sha256=hash_network(module),
     )
     # Modules may differ in more than their tensors, so each wrapping gets a name of its own.
     return wrap(module, facts, token=uuid.uuid4().hex, state=fingerprint(module))
 
 
-def _inputs(
-    bands: Sequence[str] | int,
-    scale: float,
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
-    dtype: str | None,
-    cell_size: float | None,
-) -> InputSpec:
-    try:
-        names, count = _named(bands)
-        means, stds = (None if row is None else tuple(map(float, row)) for row in (mean, std))
-        return InputSpec(names, count, dtype, float(scale), means, stds, cell_size)
-    except (TypeError, ValueError) as error:
-        if isinstance(error, ModelError):
-            raise
-        raise ModelError(
-            f"bands, scale, mean or std are of a wrong type ({error}); give a list of names or "
-            "their number, one number for scale, and one a band for mean and std"
-        ) from error
-
-
-def _whole(number: Any) -> bool:
-    return isinstance(number, int | np.integer) and not isinstance(number, bool)
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
-
-
 def _is_module(module: Any) -> bool:
     return isinstance(module, torch.nn.Module)
-
-
-def _named(bands: Any) -> tuple[tuple[str, ...], int]:
-    """Return names and number of bands that were given as names, one name, or a number."""
-    if _whole(bands):
-        return (), int(bands)
-    names = (bands,) if isinstance(bands, str) else tuple(map(str, bands))
-    return names, len(names)

@@ -13,7 +13,8 @@ import torch
 
 from geodl_lab import nets
 from geodl_lab.errors import ModelError, TrustError, first_line
-from geodl_lab.packages.archives import Files
+from geodl_lab.packages.archives import Files, hash_bytes
+from geodl_lab.packages.onnx_network import load_onnx
 
 
 def load_network(
@@ -51,11 +52,27 @@ def load_network(
     suffix = PurePosixPath(name).suffix.lower()
     if suffix == ".safetensors":
         return _tensors(files.read(name), name, architecture or {})
+    if suffix == ".onnx":
+        return load_onnx(files, name)
     if suffix in (".pt", ".pth"):
         return _torchscript(files, name, trust)
     raise ModelError(
-        f"the weights {name!r} are of an unknown kind; possible are .pt and .safetensors"
+        f"the weights {name!r} are of an unknown kind; possible are .onnx, .pt and .safetensors"
     )
+
+
+def hash_weights(files: Files, name: str, network: Any) -> str:
+    """Return the hash of a file of weights, together with the side files that ONNX has.
+
+    Parameters
+    ----------
+    files, name
+        As of `load_network`.
+    network
+        What `load_network` made of them.
+    """
+    sides = getattr(network, "sides", ())
+    return hash_bytes(b"".join(files.read(file) for file in (name, *sides)))
 
 
 def _tensors(content: bytes, name: str, architecture: Mapping[str, Any]) -> torch.nn.Module:

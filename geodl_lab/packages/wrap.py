@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from geodl_lab.answers import described, in_one_form, lists_dicts
 from geodl_lab.boxes import read_boxes
 from geodl_lab.dense_boxes import is_dense, yolo_layout
 from geodl_lab.detections import TOUCH
@@ -28,6 +29,9 @@ from geodl_lab.package import (
 )
 from geodl_lab.receptive import measure_field, measure_memory
 from geodl_lab.runtime import Closed, Model
+
+RAW = ("anchors", "activation")
+"""Options of raw boxes alone."""
 
 Forward = Callable[[torch.Tensor], Any]
 
@@ -99,6 +103,7 @@ def wrap(network: Any, facts: Facts, **identity: Any) -> Model:
     ModelError
         If the network does not run, or its answer does not fit.
     """
+    facts = _agreed(network, facts)
     forward = network.placed("cpu", 1) if hasattr(network, "placed") else network
     answer = _try(forward, facts.shape)
     kind = _decoder_name(facts, answer)
@@ -106,7 +111,7 @@ def wrap(network: Any, facts: Facts, **identity: Any) -> Model:
     if facts.task == "recognize":
         _check_labels(answer, len(facts.classes))
     elif decoder is None or not decoder.answers_objects:
-        _check_unused(decoder, "scores of pixels", ("anchors", "activation"))
+        _check_unused(decoder, "scores of pixels", (*RAW, "box_unit", "labels_from"))
         _check_scores(answer, facts, decoder)
     package = ModelPackage(
         name=facts.name,
@@ -149,6 +154,25 @@ def closed(facts: Facts, reason: ModelError) -> Model:
         about=facts.about,
     )
     return Model(package, Closed(reason))
+
+
+def _agreed(network: Any, facts: Facts) -> Facts:
+    """Refuse facts that a network's own description contradicts; note that its size is fixed."""
+    bands, fixed = getattr(network, "channels", None), getattr(network, "fixed_yx", None)
+    if not hasattr(network, "placed"):  # a module's attributes of these names may be anything
+        return facts
+    if bands not in (None, facts.inputs.count):
+        raise ModelError(
+            f"the description says {facts.inputs.count} bands, the network takes {bands}; give as "
+            "many as it takes"
+        )
+    if fixed not in (None, facts.shape[2:]):
+        height, width = facts.shape[2:]
+        raise ModelError(
+            f"the description says windows of {height} x {width} pixels, the network takes "
+            f"{fixed[0]} x {fixed[1]}; give its size"
+        )
+    return facts if fixed is None else dataclasses.replace(facts, fixed_window=True)
 
 
 def _try(forward: Forward, shape: tuple[int, ...]) -> Any:
@@ -196,12 +220,13 @@ def _with_layout(answer: Any, package: ModelPackage) -> ModelPackage:
     """Read the objects of the trial, so that what does not fit is told now; note the layout."""
     decoder = package.decoder
     assert decoder is not None
+    answer = in_one_form(answer, decoder)
     if decoder.name == "yolo":
         decoder = dataclasses.replace(decoder, layout=yolo_layout(answer, package))
-    elif not _lists_dicts(answer) and (decoder.name == "masks" or not is_dense(answer)):
+    elif not lists_dicts(answer) and (decoder.name == "masks" or not is_dense(answer)):
         dense = "" if decoder.name == "masks" else ", or boxes (N, A, 4) and scores (N, A, K)"
         raise ModelError(
-            f"the module answers {_described(answer)}; decoder {decoder.name!r} needs a list of "
+            f"the module answers {described(answer)}; decoder {decoder.name!r} needs a list of "
             f"dicts with {decoder.name}, labels and scores, one an image{dense}"
         )
     _check_ignored(answer, decoder)
@@ -211,16 +236,20 @@ def _with_layout(answer: Any, package: ModelPackage) -> ModelPackage:
 
 def _check_ignored(answer: Any, decoder: Decoder) -> None:
     """Refuse options of raw boxes where the module answers others."""
-    if _lists_dicts(answer):
-        what = "a list of dicts, whose boxes are in pixels and whose scores are 0..1"
-        _check_unused(decoder, what, ("anchors", "activation"))
+    if lists_dicts(answer):
+        _check_unused(decoder, "a list of dicts, whose boxes are no offsets and whose scores are "
+                      "0..1", RAW)  # fmt: skip
     elif decoder.name == "yolo":
-        _check_unused(decoder, "YOLO's boxes, which are no offsets", ("anchors",))
+        what = "YOLO's boxes, which are no offsets and have no labels"
+        _check_unused(decoder, what, ("anchors", "labels_from"))
+    else:
+        _check_unused(decoder, "dense boxes, which have no labels", ("labels_from",))
 
 
 def _check_unused(decoder: Decoder | None, what: str, options: Sequence[str]) -> None:
     """Refuse options that would be ignored."""
-    given = [name for name in options if getattr(decoder, name, "none") not in ((), "none")]
+    unset = ((), "none", "pixels", None)
+    given = [name for name in options if getattr(decoder, name, None) not in unset]
     if given:
         raise ModelError(
             f"{' and '.join(given)} would be ignored: the module answers {what}; leave it out, or "
@@ -228,22 +257,12 @@ def _check_unused(decoder: Decoder | None, what: str, options: Sequence[str]) ->
         )
 
 
-def _lists_dicts(answer: Any) -> bool:
-    return isinstance(answer, list | tuple) and all(isinstance(one, dict) for one in answer)
-
-
-def _described(answer: Any) -> str:
-    if isinstance(answer, torch.Tensor):
-        return f"a tensor {tuple(answer.shape)}"
-    return f"a {type(answer).__name__}"
-
-
 def _check_labels(answer: Any, classes: int) -> None:
     """Check scores of whole images: (N, K), or (N, K, 1, 1)."""
     fine = isinstance(answer, torch.Tensor) and answer.ndim in (2, 4)
     if not fine or answer.flatten(1).shape[1] != classes:
         raise ModelError(
-            f"the module answers {_described(answer)} and {classes} labels are named; recognize "
+            f"the module answers {described(answer)} and {classes} labels are named; recognize "
             f"needs scores (N, {classes}), one a label"
         )
 
@@ -252,8 +271,16 @@ def _check_scores(answer: Any, facts: Facts, decoder: Decoder | None) -> None:
     """Check score maps (N, K, H, W)."""
     task, classes, heatmap = facts.task, len(facts.classes), decoder and decoder.name == "heatmap"
     if not isinstance(answer, torch.Tensor) or answer.ndim != 4:
-        what = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
-        raise ModelError(f"the module answers {what}; {task} needs a tensor (N, K, H, W) of scores")
+        raise ModelError(
+            f"the module answers {described(answer)}; {task} needs a tensor (N, K, H, W) of "
+            "scores: of several outputs let it answer one, or name one of an ONNX file, as in "
+            "output='scores'"
+        )
+    if task != "regress" and not answer.is_floating_point():
+        raise ModelError(
+            f"the module answers whole numbers ({str(answer.dtype).removeprefix('torch.')}), "
+            "which are no scores; let it answer the scores that its classes were chosen by"
+        )
     channels = answer.shape[1]
     if decoder is not None and heatmap and channels == classes and decoder.box_size is None:
         raise ModelError(

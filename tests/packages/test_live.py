@@ -166,3 +166,55 @@ def test_anchors_are_refused_with_yolo():
             net, "detect", bands=1, classes=["a"], window=64, decoder="yolo",
             anchors=[(5, 5, 5, 5)],
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"box_unit": "metres"}, "box_unit 'metres' is not one of pixels, window"),
+        ({"labels_from": 2}, "labels_from 2 is not one of None, 0, 1"),
+        (
+            {"box_unit": "window", "anchors": [(5, 5, 5, 5)]},
+            "box_unit 'window' and anchors are not possible together",
+        ),
+    ],
+)
+def test_options_of_other_makes_are_checked(options, message):
+    with pytest.raises(ModelError, match=message):
+        from_torch(RegionDetector(), "detect", bands=1, classes=["a"], window=64, **options)
+
+
+@pytest.mark.parametrize("option", [{"box_unit": "window"}, {"labels_from": 1}])
+def test_options_of_boxes_are_refused_with_score_maps(option):
+    with pytest.raises(ModelError, match=f"{next(iter(option))} would be ignored"):
+        from_torch(ScoreNet(), "detect", bands=1, classes=["a"], window=64, **option)
+
+
+def test_first_labels_are_refused_where_boxes_have_none():
+    for answer, what in (
+        (lambda boxes, scores: (boxes, scores), "dense boxes"),
+        (lambda boxes, scores: torch.cat([boxes, scores], dim=2).mT, "YOLO's boxes"),
+    ):
+        decoder = "yolo" if "YOLO" in what else "auto"
+        with pytest.raises(ModelError, match=f"labels_from would be ignored: .* {what}"):
+            from_torch(
+                YoloDetector(answer), "detect", bands=1, classes=["a"], window=64,
+                decoder=decoder, labels_from=0,
+            )  # fmt: skip
+
+
+class Chosen(torch.nn.Module):
+    def forward(self, x):
+        return x.argmax(1, keepdim=True)
+
+
+def test_chosen_classes_are_no_scores():
+    with pytest.raises(ModelError, match=r"whole numbers \(int64\), which are no scores"):
+        from_torch(Chosen(), bands=2, classes=["a", "b"], window=64)
+
+
+def test_attributes_of_a_module_are_no_description():
+    net = RandomNet()
+    net.channels, net.fixed_yx, net.memory = 7, (1, 1), torch.zeros(1)
+    package = from_torch(net, bands=3, classes=list("abcd"), window=64).package
+    assert package.field.finite and not package.fixed_window
