@@ -84,17 +84,17 @@ def load_torchscript(archive: Zip, *, trusted: bool, sha256: str) -> Any:
 
 def _records(archive: Zip) -> dict[str, bytes]:
     """Return what torch reads of a file: tensors, pickles and code, but not what is beside them."""
-    wanted = ("data.pkl", "constants.pkl", "version", "byteorder")
+    wanted = ("data.pkl", "constants.pkl", "version", ".data/version", "byteorder")
     found = {}
     for name in archive.names:
         inside = name.removeprefix(archive.top)
         code = inside.startswith("code/") and inside.endswith(".py")
         if code or inside in wanted or inside.startswith(("data/", "constants/")):
             found[inside] = archive.read(name)
-    if missing := [name for name in ("data.pkl", "version") if name not in found]:
+    if "data.pkl" not in found or not {"version", ".data/version"} & found.keys():
         raise ModelError(
-            f"{archive.title!r} is TorchScript without {missing[0]!r}, of a very old torch or "
-            "damaged; save it anew with torch.jit.save, or as ONNX"
+            f"{archive.title!r} is TorchScript of a very old torch, or lacks a part; save it anew "
+            "with torch.jit.save, or as ONNX"
         )
     return found
 

@@ -18,7 +18,7 @@ import torch
 
 from geodl_lab.errors import ModelError, TrustError, first_line
 from geodl_lab.packages.architectures import build_architecture
-from geodl_lab.packages.archives import Files
+from geodl_lab.packages.archives import Files, hash_bytes
 from geodl_lab.packages.torchscript import is_torchscript, load_torchscript
 from geodl_lab.packages.zips import SIGNATURE, Zip, pack
 
@@ -90,6 +90,20 @@ def load_network(
     if content.startswith(b"\x80"):
         return _network(_unpickled(io.BytesIO(content), name), name, architecture)
     raise ModelError(f"the weights {name!r} are of an unknown kind; possible are {ENDINGS}")
+
+
+def hash_weights(files: Files, name: str, network: Any) -> str:
+    """Return the hash of a file of weights, together with the side files that ONNX has.
+
+    Parameters
+    ----------
+    files, name
+        As of `load_network`.
+    network
+        What `load_network` made of them.
+    """
+    sides = getattr(network, "sides", ())
+    return hash_bytes(b"".join(files.read(file) for file in (name, *sides)))
 
 
 def _check_content(content: bytes, name: str) -> None:
