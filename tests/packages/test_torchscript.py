@@ -188,14 +188,6 @@ def test_the_operator_is_named():
 
 
 PLACES = {
-    "loading": BODY.format("    pass") + """  def __getstate__(self: __torch__.Net) -> int:
-    return 1
-  def __setstate__(self: __torch__.Net, s: int) -> NoneType:
-    torch.save(s, "FILE")
-    self.training = False
-    self._is_full_backward_hook = None
-    return None
-""",
     "a default": BODY.replace("x: Tensor)", 'x: Tensor, y: None=torch.save(1, "FILE"))').format(""),
     "a function": body("y = __torch__.f(x)")
     + 'def f(x: Tensor) -> int:\n  torch.save(x, "FILE")\n  return 1\n',
@@ -212,6 +204,38 @@ def test_every_place_of_a_program_is_read(name, tmp_path):
     with pytest.raises(TrustError, match=r"that uses .*save'"):
         opened(as_written(PLACES[name].replace("FILE", str(file))))
     assert not file.exists()
+
+
+class Loading(nn.Module):
+    """Writes a file when it is loaded."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__()
+        self.file = file
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[str, bool]:
+        return self.file, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[str, bool]) -> None:
+        self.file = state[0]
+        self.training = state[1]
+        torch.save(1, state[0])
+
+
+def test_a_program_that_runs_when_it_is_loaded_does_not(tmp_path):
+    file = tmp_path / "written"
+    content = saved(torch.jit.script(Loading(str(file))))
+    for wrapped in (content, saved(torch.jit.script(nn.Sequential(Loading(str(file)))))):
+        with pytest.raises(TrustError, match=r"uses 'torch\.save'"):
+            opened(wrapped)
+    assert not file.exists()
+    torch.jit.load(io.BytesIO(content))
+    assert file.exists()  # so it would have
 
 
 def test_a_file_of_code_beside_the_module_is_read(tmp_path):
