@@ -204,19 +204,25 @@ def _network(
             "architecture; open them with one, or save the model as TorchScript or ONNX"
         )
     network = build_architecture(architecture)
-    wanted = network.state_dict().keys()
-    for prefix in PREFIXES:
-        if all(key.startswith(prefix) for key in state) and not wanted & state.keys():
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
     try:
-        network.load_state_dict(state, assign=True)
+        network.load_state_dict(_unprefixed(state, network.state_dict()), assign=True)
     except (RuntimeError, TypeError) as error:
+        told = " ".join(line.strip() for line in str(error).splitlines()[1:2])
         raise ModelError(
             f"the weights {name!r} do not open as those of {architecture['name']!r} "
-            f"({first_line(error)}); get the model again"
+            f"({told[:200] or first_line(error)}); get the model again"
         ) from error
     network.float().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval().requires_grad_(False)
+
+
+def _unprefixed(state: dict[str, torch.Tensor], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Take off what stands before every name, unless the architecture has such names itself."""
+    for prefix in PREFIXES:
+        if not wanted.keys() & state.keys() and all(key.startswith(prefix) for key in state):
+            inner = {key.removeprefix(prefix): value for key, value in state.items()}
+            return _unprefixed(inner, wanted)
+    return state
 
 
 def _damaged(name: str, error: Exception) -> ModelError:
