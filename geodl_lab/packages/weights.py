@@ -218,10 +218,11 @@ def _network(
 
 def _unprefixed(state: dict[str, torch.Tensor], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Take off what stands before every name, unless the architecture has such names itself."""
-    for prefix in PREFIXES:
-        if not wanted.keys() & state.keys() and all(key.startswith(prefix) for key in state):
-            inner = {key.removeprefix(prefix): value for key, value in state.items()}
-            return _unprefixed(inner, wanted)
+    while not wanted.keys() & state.keys():
+        prefix = next((p for p in PREFIXES if all(key.startswith(p) for key in state)), "")
+        if not prefix:
+            break
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state
 
 
