@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import io
 import json
-import zipfile
+import os
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from geodl_lab.errors import ModelError, first_line
+from geodl_lab.errors import ModelError, TrustError, first_line
+from geodl_lab.packages.zips import DRIVE, MAX_BYTES, MAX_FILES, Zip
 
 ENDINGS = (".dlpk", ".zip")
 DESCRIPTIONS = (".emd", ".json")
 """Endings of files that describe a package; the package then is their folder."""
+
+STAC_MAX = 2**24
+"""Bytes up to which a ``.json`` is looked into whether it is a STAC item."""
+
+# A file beside an ONNX model that holds tensors of it, as protobuf writes its name: field 1, the
+# key "location", then field 2. Another order of the fields would only leave it out of the hash.
+LOCATION = re.compile(rb"\x0a\x08location\x12([\x01-\x7f]|[\x80-\xff][\x01-\x1f])")
 
 
 @dataclass(frozen=True)
@@ -35,21 +47,47 @@ class Files:
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
-        """Names of all files, sorted, with forward slashes."""
+        """Names of all files, sorted, with forward slashes.
+
+        Raises
+        ------
+        ModelError
+            If they are more or larger than a package can be.
+        """
         if self.is_archive:
-            return tuple(sorted(self._entries))
-        files = (file for file in self.path.rglob("*") if file.is_file())
-        return tuple(sorted(file.relative_to(self.path).as_posix() for file in files))
+            return self._zip.names
+        names, total = [], 0
+        for file in _walk(self.path):
+            names.append(file.relative_to(self.path).as_posix())
+            total += file.stat().st_size
+            if len(names) > MAX_FILES or total > MAX_BYTES:
+                raise ModelError(
+                    f"{str(self.path)!r} is no package: it holds more than {MAX_FILES} files or "
+                    f"{MAX_BYTES / 2**30:.0f} GiB; put the model into a folder of its own"
+                )
+        return tuple(sorted(names))
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Hash of the content: of the archive, of one file of weights, or of a whole folder."""
+        """Hash of the content.
+
+        Of an archive: of its bytes. Of a file of weights: of its bytes, or of the listing of it
+        and its files of ONNX external data. Of a folder or a description: of the listing of all
+        files of the folder. A listing has a line ``sha256 name`` for each file, sorted by name.
+        """
         if self.is_archive:
-            return hash_bytes(self.path.read_bytes())
-        if self.main and PurePosixPath(self.main).suffix not in DESCRIPTIONS:
+            return hash_bytes(self._content)
+        if self.members == (self.main,):
             return hash_bytes(self.read(self.main))
-        listing = [f"{hash_bytes(self.read(name))} {name}\n" for name in self.names]
+        listing = [f"{hash_bytes(self.read(name))} {name}\n" for name in self.members]
         return hash_bytes("".join(listing).encode())
+
+    @functools.cached_property
+    def members(self) -> tuple[str, ...]:
+        """Names of the files that make up the package: of bare weights theirs, else all."""
+        if self.is_archive or not self.main or _suffix(self.main) in DESCRIPTIONS:
+            return self.names
+        return tuple(sorted({self.main, *self._external_data()}))
 
     @property
     def is_archive(self) -> bool:
@@ -62,26 +100,20 @@ class Files:
         Raises
         ------
         ModelError
-            If the file lies outside the package or is missing.
+            If the file lies outside the package, is missing or damaged.
         """
         name = self.find(name, beside=beside)
-        return self._entries[name] if self.is_archive else (self.path / name).read_bytes()
+        return self._zip.read(name) if self.is_archive else _read(self.path / name)
 
     def find(self, name: str, *, beside: str = "") -> str:
         """Return the name in `names` of a file; parameters and errors as of `read`."""
         parts: list[str] = [*PurePosixPath(beside).parent.parts]
         for part in PurePosixPath(name.replace("\\", "/")).parts:
-            if part == "/" or part.endswith(":") or (part == ".." and not parts):
+            if part == "/" or DRIVE.match(part) or (part == ".." and not parts):
                 raise ModelError(f"the model names the file {name!r} outside its own folder")
             parts = parts[:-1] if part == ".." else [*parts, part]
         found = "/".join(parts)
-        if self.is_archive:
-            present = found in self._entries
-        else:
-            file = (self.path / found).resolve()
-            if not file.is_relative_to(self.path.resolve()):
-                raise ModelError(f"the model names the file {name!r} outside its own folder")
-            present = file.is_file()
+        present = found in self._zip.names if self.is_archive else self._is_inside(found)
         if not present:
             raise ModelError(f"the model's file {name!r} is missing in {str(self.path)!r}")
         return found
@@ -95,26 +127,98 @@ class Files:
             If the file is missing or no JSON object.
         """
         try:
-            text = json.loads(self.read(name).decode("utf-8-sig"))
+            # NaN and Infinity are no JSON, but Python writes them: no value, as null.
+            text = json.loads(self.read(name).decode("utf-8-sig"), parse_constant=lambda _: None)
         except json.JSONDecodeError as error:
             raise ModelError(
                 f"{name!r} is no valid JSON: line {error.lineno}, column {error.colno}: {error.msg}"
             ) from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise ModelError(f"{name!r} cannot be read: {error}") from error
+        except RecursionError:
+            raise ModelError(f"{name!r} cannot be read: its lists are nested too deep") from None
+        except (OSError, ValueError) as error:
+            if isinstance(error, ModelError):
+                raise
+            raise ModelError(f"{name!r} cannot be read: {first_line(error)}") from error
         if not isinstance(text, dict):
             raise ModelError(f"{name!r} holds a {type(text).__name__}; a JSON object is needed")
         return text
 
-    @functools.cached_property
-    def _entries(self) -> dict[str, bytes]:
+    def descriptions(self) -> tuple[str, ...]:
+        """Return the names of what describes the package: its best one first.
+
+        They are ``model.json``, ``*.emd`` and STAC items, at the root; where the root has none,
+        in its only folder, as some programs pack.
+        """
+        names = [n for n in self.names if _suffix(n) in DESCRIPTIONS]
+        root = [name for name in names if "/" not in name]
+        tops = {name.partition("/")[0] for name in self.names} - {"esriinfo", "__MACOSX"}
+        if not root and len(tops) == 1:
+            root = [name for name in names if name.count("/") == 1 and name.split("/")[0] in tops]
+        return tuple(sorted(filter(self._describes, root), key=_place))
+
+    def extract(self, folder: Path) -> None:
+        """Write `members` into a new folder, all of them or none, as plain files of mode 0644.
+
+        Raises
+        ------
+        ModelError
+            If a file is damaged, the folder exists, or it cannot be written.
+        """
+        if folder.exists():
+            raise ModelError(f"{str(folder)!r} exists already; choose a new folder")
         try:
-            with zipfile.ZipFile(io.BytesIO(self.path.read_bytes())) as archive:
-                return {entry: archive.read(entry) for entry in archive.namelist()}
-        except (zipfile.BadZipFile, OSError) as error:
+            beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+            try:
+                for name in self.members:
+                    _write(beside / name, self.read(name))
+                beside.chmod(0o755)
+                beside.rename(folder)
+            finally:
+                shutil.rmtree(beside, ignore_errors=True)
+        except OSError as error:
             raise ModelError(
-                f"{self.path.name!r} is no whole archive ({first_line(error)}); get it again"
+                f"the model could not be unpacked into {str(folder)!r} ({error.strerror}); make "
+                "room or choose another folder"
             ) from error
+
+    def _is_inside(self, name: str) -> bool:
+        """Tell whether a file of the folder is there; refuse one that a link leads out to."""
+        try:
+            file = (self.path / name).resolve()
+            if not file.is_relative_to(self.path.resolve()):
+                raise ModelError(f"the model names the file {name!r} outside its own folder")
+            return file.is_file()
+        except (OSError, RuntimeError):  # a name that no disk could hold, links in a circle
+            return False
+        except ValueError as error:
+            if isinstance(error, ModelError):
+                raise
+            return False  # a name with a null byte
+
+    def _describes(self, name: str) -> bool:
+        if PurePosixPath(name).name == "model.json" or _suffix(name) == ".emd":
+            return True
+        size = self._zip.size(name) if self.is_archive else (self.path / name).stat().st_size
+        return size < STAC_MAX and b'"stac_version"' in self.read(name)
+
+    def _external_data(self) -> Iterator[str]:
+        """Give the names of files beside an ONNX model that hold tensors of it."""
+        if _suffix(self.main) != ".onnx":
+            return
+        content = self.read(self.main)
+        for match in LOCATION.finditer(content):
+            low, *high = match[1]
+            length = (low & 0x7F) | (high[0] << 7 if high else 0)
+            name = content[match.end() : match.end() + length].decode("utf-8", "replace")
+            yield self.find(name)
+
+    @functools.cached_property
+    def _content(self) -> bytes:
+        return _read(self.path)
+
+    @functools.cached_property
+    def _zip(self) -> Zip:
+        return Zip(self._content, self.path.name)
 
 
 def open_files(path: Path) -> Files:
@@ -123,13 +227,87 @@ def open_files(path: Path) -> Files:
     Raises
     ------
     ModelError
-        If an archive is damaged or holds what a package must not.
+        If an archive is damaged or holds what a package must not, or it is no file at all.
     """
-    if path.is_dir() or path.suffix.lower() in ENDINGS:
+    if path.is_dir():
         return Files(path)
-    return Files(path.parent, path.name)
+    if not path.is_file():
+        raise ModelError(f"{str(path)!r} is no plain file and no folder; give one of a model")
+    if path.suffix.lower() not in ENDINGS:
+        return Files(path.parent, path.name)
+    files = Files(path)
+    _ = files.names
+    return files
+
+
+def is_trusted(trust: bool | str, sha256: str) -> bool:
+    """Tell whether a person trusts the content of this hash.
+
+    Parameters
+    ----------
+    trust
+        True or False, or the sha256 of the one content that is trusted, in either case.
+    sha256
+        Of the content at hand.
+
+    Raises
+    ------
+    TrustError
+        If ``trust`` is the hash of another content, or none.
+    """
+    if isinstance(trust, bool):
+        return trust
+    if not re.fullmatch("[0-9a-fA-F]{64}", str(trust)):
+        raise TrustError(
+            f"trust={trust!r} is no sha256; give True, False or the hash of the content, here "
+            f"{sha256!r}"
+        )
+    if trust.lower() != sha256.lower():
+        raise TrustError(
+            f"trust names the sha256 {trust.lower()!r}, but the content has {sha256!r}: it is not "
+            "what was trusted; look at it again, then give its hash"
+        )
+    return True
 
 
 def hash_bytes(content: bytes) -> str:
     """Return the sha256 of some bytes."""
     return hashlib.sha256(content).hexdigest()
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Give all plain files below a folder, links to files too, but none behind linked folders."""
+    for parent, _, names in os.walk(folder):
+        yield from (file for name in names if (file := Path(parent, name)).is_file())
+
+
+def _read(file: Path) -> bytes:
+    """Read a plain file; one that became a pipe meanwhile is refused, not waited for."""
+    try:
+        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
+            found = os.fstat(stream.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise ModelError(f"{str(file)!r} is no plain file; give a model's")
+            if found.st_size > MAX_BYTES:
+                raise ModelError(
+                    f"{str(file)!r} is larger than {MAX_BYTES / 2**30:.0f} GiB; no model is"
+                )
+            return stream.read()
+    except OSError as error:
+        raise ModelError(f"{str(file)!r} cannot be read: {error.strerror}") from error
+
+
+def _write(file: Path, content: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    file.chmod(0o644)
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
+
+
+def _place(name: str) -> tuple[int, str]:
+    """Order descriptions: ours, Esri's, others."""
+    ours = PurePosixPath(name).name == "model.json"
+    return 0 if ours else 1 + (_suffix(name) != ".emd"), name

@@ -49,7 +49,7 @@ def read_emd(files: Files, name: str, *, trust: bool) -> Model:
     network = load_network(files, weights, trust=trust)
     try:
         facts = _facts(text, PurePosixPath(name).stem, hash_bytes(files.read(weights)))
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ModelError(f"{name!r} lacks or misuses the key {error}") from error
     return wrap(network, facts)
 

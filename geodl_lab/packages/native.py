@@ -7,6 +7,7 @@ from typing import Any
 from geodl_lab.errors import ModelError
 from geodl_lab.package import Decoder, Field, InputSpec, LabelClass, ModelPackage
 from geodl_lab.packages.archives import Files, hash_bytes
+from geodl_lab.packages.native_schema import check_native
 from geodl_lab.packages.weights import load_network
 from geodl_lab.receptive import measure_field
 from geodl_lab.runtime import Model
@@ -37,6 +38,7 @@ def read_native(files: Files, name: str) -> Model:
             f"{name!r} is of format {text.get('format')!r} {text.get('format_version')!r}; "
             f"this version reads {FORMAT!r} {FORMAT_VERSION}"
         )
+    check_native(text, name)
     weights = files.find(str(text.get("weights")), beside=name)
     network = load_network(files, weights, architecture=text.get("architecture") or {})
     try:

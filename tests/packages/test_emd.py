@@ -13,6 +13,12 @@ from geodl_lab.packages.registry import ZOO
 ESRI = Path(__file__).parents[3] / "shared" / "data" / "pretrained_esri_naip_landcover"
 
 
+class Printing(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        print("ran")
+        return x
+
+
 @pytest.fixture
 def copy(tmp_path):
     folder = tmp_path / "esri"
@@ -21,7 +27,7 @@ def copy(tmp_path):
 
 
 def test_the_description_is_read(copy):
-    package = geodl_lab.open_model(copy, trust=True).package
+    package = geodl_lab.open_model(copy).package
     assert package.inputs.bands == ("red", "green", "blue", "nir")
     assert package.inputs.scale == pytest.approx(1 / 255) and package.inputs.dtype == "uint8"
     assert (package.window, package.field.halo, package.field.crop) == (256, 64, 64)
@@ -30,9 +36,13 @@ def test_the_description_is_read(copy):
     assert package.classes[3].name == "Open Water" and package.classes[3].color == "#000075"
 
 
-def test_weights_that_are_a_program_need_trust(copy):
-    with pytest.raises(TrustError, match=r"is a program .*trust=True \(sha256 "):
+def test_weights_that_do_more_than_compute_need_trust(copy):
+    weights = copy.parent / "trained_torchscript.pt"
+    torch.jit.script(Printing()).save(str(weights))
+    with pytest.raises(TrustError, match=r"that uses 'print'.* trust=True \(sha256 "):
         geodl_lab.open_model(copy)
+    with pytest.raises(ModelError, match="answers 4 channels"):  # trusted, it runs
+        geodl_lab.open_model(copy, trust=True)
 
 
 @pytest.mark.parametrize(
@@ -51,12 +61,12 @@ def test_descriptions_that_do_not_fit_are_refused(copy, key, value, message):
     text = json.loads(copy.read_text())
     copy.write_text(json.dumps({**text, key: value}))
     with pytest.raises(ModelError, match=message):
-        geodl_lab.open_model(copy, trust=True)
+        geodl_lab.open_model(copy)
 
 
 def test_damaged_weights_are_refused(copy):
     (copy.parent / "trained_torchscript.pt").write_bytes(b"PK\x03\x04 nonsense")
-    with pytest.raises(ModelError, match="do not open; get the model again"):
+    with pytest.raises(ModelError, match="is no whole archive"):
         geodl_lab.open_model(copy, trust=True)
 
 
