@@ -38,13 +38,12 @@ def test_weights_that_are_a_program_need_trust(copy):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("ModelType", "ObjectDetection", "is of ModelType 'ObjectDetection'"),
         ("ModelFile", "trained.h5", "missing"),
         ("ModelFile", "..\\trained.pt", "outside its own folder"),
         ("ModelFile", "LICENSE.txt", "of an unknown kind"),
-        ("Classes", [{"Value": 1}], "lacks or misuses"),
-        ("ImageHeight", None, "lacks or misuses"),
-        ("DataRange", [-1, 1], "does not begin at 0"),
+        ("Classes", [{"Name": "a"}], r"Classes\[0\] .*lacks the key 'Value': the number"),
+        ("Classes", [{"Value": 1}], "answers 6 channels and 1 classes are named"),
+        ("DataRange", [1, 0], r"DataRange \[1, 0\]; \[least, greatest\] is needed"),
     ],
 )
 def test_descriptions_that_do_not_fit_are_refused(copy, key, value, message):
