@@ -1,7 +1,8 @@
 """Writes a model as a ``.dlpk``: an Esri model definition and the weights, in one zip.
 
 Standard keys say what they can; the rest stands under ``GeodlLab`` (`emd_ours`). Keys of a package
-that was read before are kept. Equal models give equal bytes.
+that was read before are kept. Equal weights files give equal bytes; of a module that is compiled on
+the way, TorchScript counts its classes by process, so its file may differ in their names.
 """
 
 from __future__ import annotations

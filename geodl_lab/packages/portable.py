@@ -6,6 +6,7 @@ import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +21,9 @@ SEEDS = 2
 
 SCRIPT_ERRORS = (RuntimeError, OSError, TypeError, ValueError, NotImplementedError, AttributeError)
 """What torch raises at modules that TorchScript has no words for, or whose source is not there."""
+
+
+TORCH = str(Path(torch.__file__).parent)
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def _compiled(network: torch.nn.Module, model: Model) -> Any:
             compiled = compile_(network, noise[0])
             on_one_thread(_check_alike, network, compiled, noise)
             return compiled
-        except (*SCRIPT_ERRORS, Warning) as error:
+        except SCRIPT_ERRORS as error:
             reasons.append(f"{what}: {first_line(error)}")
     raise ModelError(
         f"{package.name!r} cannot be written: its module does not become TorchScript "
@@ -105,11 +109,18 @@ def _scripted(network: torch.nn.Module, x: torch.Tensor) -> Any:
 
 
 def _traced(network: torch.nn.Module, x: torch.Tensor) -> Any:
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        # A trace that depends on its input says so in a warning, and would be wrong elsewhere.
-        warnings.simplefilter("error", TracerWarning)
-        return torch.jit.trace(network, x, check_trace=False)
+    with warnings.catch_warnings(record=True) as said, torch.no_grad():
+        warnings.simplefilter("always", TracerWarning)
+        traced = torch.jit.trace(network, x, check_trace=False)
+    # Torch's own checks of shapes warn as well; any other branch was frozen as this input took it.
+    branches = [
+        f"{Path(one.filename).name}:{one.lineno}"
+        for one in said
+        if issubclass(one.category, TracerWarning) and not one.filename.startswith(TORCH)
+    ]
+    if branches:
+        raise ValueError(f"what it does depends on values of its input at {', '.join(branches)}")
+    return traced
 
 
 def _check_alike(
