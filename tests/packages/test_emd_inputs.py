@@ -184,7 +184,7 @@ def test_other_ranges_are_refused(bounds):
 def test_values_beyond_any_type_need_its_name():
     with pytest.raises(ModelError, match="pixel type that it is for, in InputRastersProps"):
         inputs(DataRange=[0, 1], AllTilesStats=[{"Max": 1e9}])
-    with pytest.raises(ModelError, match="PixelType .*; one of .*uint8"):
+    with pytest.raises(ModelError, match=r"PixelType .*; one of .*uint8"):
         inputs(InputRastersProps={"PixelType": "C64"})
     assert all(np.dtype(dtype) for dtype in PIXEL_TYPES.values())
 
