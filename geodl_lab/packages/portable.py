@@ -19,10 +19,6 @@ from geodl_lab.runtime import Model, open_session
 SEEDS = 2
 """Noise images on which what is written must answer as the network does, to the bit."""
 
-SCRIPT_ERRORS = (RuntimeError, OSError, TypeError, ValueError, NotImplementedError, AttributeError)
-"""What torch raises at modules that TorchScript has no words for, or whose source is not there."""
-
-
 TORCH = str(Path(torch.__file__).parent)
 
 
@@ -79,13 +75,11 @@ def portable_weights(model: Model) -> Weights:
 def _compiled(network: torch.nn.Module, model: Model) -> Any:
     """Return a module as TorchScript that answers alike."""
     package = model.package
-    sizes = [package.shape_yx]
-    if not package.fixed_window:
-        sizes.append((2 * package.shape_yx[0], 2 * package.shape_yx[1]))
+    height, width = package.shape_yx
+    sizes = [(height, width)] * SEEDS + ([] if package.fixed_window else [(height, 2 * width)])
     noise = [
         torch.rand((1, package.inputs.count, *size), generator=torch.Generator().manual_seed(seed))
-        for seed in range(SEEDS)
-        for size in sizes
+        for seed, size in enumerate(sizes)
     ]
     reasons = []
     for what, compile_ in (("script", _scripted), ("trace", _traced)):
@@ -93,7 +87,7 @@ def _compiled(network: torch.nn.Module, model: Model) -> Any:
             compiled = compile_(network, noise[0])
             on_one_thread(_check_alike, network, compiled, noise)
             return compiled
-        except SCRIPT_ERRORS as error:
+        except Exception as error:  # a module is anybody's code: what it raises is told
             reasons.append(f"{what}: {first_line(error)}")
     raise ModelError(
         f"{package.name!r} cannot be written: its module does not become TorchScript "
