@@ -50,12 +50,12 @@ def from_channels_last(network: Any, *, scores: bool) -> Any:
     Parameters
     ----------
     network
-        TorchScript, or a `geodl_lab.runtime.Network` with an attribute ``channels_first``.
+        TorchScript, or a network of ONNX, whose ``image`` says what its graph takes.
     scores
         True where it answers scores of pixels (N, H, W, K).
     """
-    if hasattr(network, "channels_first"):
-        return dataclasses.replace(network, channels_first=False)
+    if hasattr(network, "image"):
+        return dataclasses.replace(network, image=_turned(network.image))
     return _scripted(ScoresLast(network) if scores else ChannelsLast(network))
 
 
@@ -64,6 +64,15 @@ def from_two_images(network: Any) -> Any:
     if not isinstance(network, torch.jit.ScriptModule) or _inputs(network) != 2:
         return network
     return _scripted(TwoImages(network))
+
+
+def _turned(image: Any) -> Any:
+    """Return an input that was taken for (N, C, H, W) as the (N, H, W, C) that it is."""
+    if not image.channels_first:
+        return image
+    batch, *axes = image.shape
+    height, width, bands = axes  # as the graph says them
+    return dataclasses.replace(image, channels_first=False, shape=(batch, bands, height, width))
 
 
 def _inputs(network: Any) -> int:

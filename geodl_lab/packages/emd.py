@@ -89,7 +89,7 @@ def read_facts(emd: Emd, sha256: str, *, function: bool = False) -> Facts:
     sha256
         Hash of the weights, or of the package where it runs its own function.
     function
-        True where a Python function of the package takes stored values and does the rest.
+        True where a Python function of the package runs the weights.
 
     Raises
     ------

@@ -56,7 +56,8 @@ def read_inputs(emd: Emd, *, dates: int, from_learn: bool, function: bool) -> In
     from_learn
         True for packages of arcgis.learn, whose scaling is ImageNet's where they name none.
     function
-        True where a Python function of the package takes stored values and scales them itself.
+        True where a Python function of the package runs, which scales by statistics itself; a
+        ``DataRange`` is done before it, as ArcGIS does.
 
     Raises
     ------
@@ -65,8 +66,9 @@ def read_inputs(emd: Emd, *, dates: int, from_learn: bool, function: bool) -> In
     """
     places, names = _bands(emd, dates, optional=function)
     count = len(places)
-    scaling: dict[str, Any] = {"dtype": pixel_type(emd)}
-    if not function:
+    if function:
+        scaling = _ranged(emd, count)
+    else:
         scaling = _scaling(emd, places, dates, from_learn=from_learn)
     known = all(names) and len(set(names)) == count
     fixed = tuple(place for place in places if place is not None)
@@ -160,12 +162,10 @@ def _scaling(
             "NormalizationStats", "with IsMultispectral, each band's minimum, maximum and scaling"
         )
     said = [emd.flag("IsImageNetNormalization"), emd.flag("ImageNetNormalization")]
-    bounds = emd.numbers("DataRange")
-    if any(said) or (from_learn and bounds is None and False not in said):
+    plain = emd.get("DataRange") is None and False not in said
+    if any(said) or (from_learn and plain):
         return _imagenet(emd, len(places))
-    if bounds is None:
-        return {"dtype": pixel_type(emd)}
-    return _from_range(emd, bounds, len(places))
+    return _ranged(emd, len(places))
 
 
 def _from_stats(emd: Emd, places: Sequence[int | None], dates: int) -> dict[str, Any]:
@@ -215,7 +215,11 @@ def _imagenet(emd: Emd, count: int) -> dict[str, Any]:
     return {"dtype": "uint8", "scale": 1 / 255, "mean": mean, "std": std}
 
 
-def _from_range(emd: Emd, bounds: Sequence[float], count: int) -> dict[str, Any]:
+def _ranged(emd: Emd, count: int) -> dict[str, Any]:
+    """Return what brings the range of the pixel type to the ``DataRange``, if there is one."""
+    bounds = emd.numbers("DataRange")
+    if bounds is None:
+        return {"dtype": pixel_type(emd)}
     if len(bounds) != 2 or bounds[0] >= bounds[1]:
         raise emd.wrong("DataRange", "[least, greatest]")
     dtype = pixel_type(emd) or _stored_type(emd)

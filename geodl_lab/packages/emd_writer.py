@@ -95,13 +95,14 @@ def packed_files(model: Model, *, stem: str) -> dict[str, bytes]:
     ModelError
         If the network cannot be written so that it answers alike.
     """
-    own = getattr(model.network, "files", None)
+    own = getattr(getattr(model.network, "function", None), "content", None)
     if isinstance(own, Mapping):  # a Python function and what it needs: as they came
         return {str(name): bytes(content) for name, content in own.items()}
     weights = portable_weights(model)
     text = describe(model.package, weights=hash_bytes(weights.content)) | {
         "Framework": weights.framework,
         "ModelFile": stem + weights.ending,
+        "ModelFormat": weights.order,
     }
     content = json.dumps(text, indent=2, ensure_ascii=False, allow_nan=False)
     return {stem + ".emd": content.encode(), stem + weights.ending: weights.content}
@@ -126,7 +127,6 @@ def describe(package: ModelPackage, *, weights: str) -> dict[str, Any]:
         "ModelName": package.name,
         "Version": package.version,
         "ModelConfiguration": "geodl_lab",
-        "ModelFormat": "NCHW",
         "ImageHeight": package.shape_yx[0],
         "ImageWidth": package.shape_yx[1],
         "SupportsVariableTileSize": not package.fixed_window,

@@ -34,11 +34,14 @@ class Weights:
         As Esri names it.
     content
         The file.
+    order
+        Axes of what it takes: ``NCHW`` or ``NHWC``.
     """
 
     ending: str
     framework: str
     content: bytes
+    order: str = "NCHW"
 
 
 def portable_weights(model: Model) -> Weights:
@@ -58,7 +61,8 @@ def portable_weights(model: Model) -> Weights:
     session = open_session(model, device="cpu", precision="fp32", threads=1)
     content = getattr(model.network, "content", None)
     if isinstance(content, bytes):
-        return Weights(".onnx", "Onnx", content)
+        first = getattr(getattr(model.network, "image", None), "channels_first", True)
+        return Weights(".onnx", "Onnx", content, "NCHW" if first else "NHWC")
     if hasattr(model.network, "placed"):
         raise ModelError(
             f"{model.name!r} runs in a {type(model.network).__name__}, which is no file of "

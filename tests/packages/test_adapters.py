@@ -28,13 +28,18 @@ class Mean(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class Own:
+class Image:
+    """What a graph takes, as a network of ONNX says it."""
+
+    shape: tuple
+    channels_first: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Onnx:
     """A network with its own runtime."""
 
-    channels_first: bool = True
-
-    def placed(self, device, threads):
-        raise NotImplementedError
+    image: Image
 
 
 def traced(module, *inputs):
@@ -61,5 +66,8 @@ def test_channels_last():
     assert torch.allclose(net(x), x.mean((2, 3)))
 
 
-def test_networks_with_their_own_runtime_turn_axes_themselves():
-    assert from_channels_last(Own(), scores=True) == Own(channels_first=False)
+def test_graphs_of_onnx_turn_axes_themselves():
+    """Free axes were taken for (N, C, H, W)."""
+    taken, right = Image((1, 64, 48, 3), True), Image((1, 3, 64, 48), False)
+    for image in (taken, right):
+        assert from_channels_last(Onnx(image), scores=True) == Onnx(right)

@@ -192,8 +192,13 @@ def test_values_beyond_any_type_need_its_name():
 def test_values_are_fed_as_they_are_where_nothing_is_said():
     spec = inputs()
     assert (spec.dtype, spec.scale, spec.mean, spec.std) == (None, 1.0, None, None)
-    function = inputs(function=True, IsImageNetNormalization=True, DataRange=[0, 1])
-    assert (function.scale, function.mean) == (1.0, None)
+
+
+def test_a_function_scales_itself_but_for_the_data_range():
+    spec = inputs(function=True, IsImageNetNormalization=True, NormalizationStats=STATS)
+    assert (spec.dtype, spec.scale, spec.mean, spec.std) == (None, 1.0, None, None)
+    spec = inputs(function=True, NormalizationStats=STATS, DataRange=[0, 1])
+    assert (spec.dtype, spec.scale, spec.mean) == ("uint8", 1 / 255, None)
 
 
 def size(x, y=None, **reference):

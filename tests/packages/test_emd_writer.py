@@ -2,7 +2,7 @@ import dataclasses
 import functools
 import json
 import zipfile
-from types import MappingProxyType
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -183,10 +183,13 @@ def test_unknown_keys_are_written_back(esri, tmp_path):
     assert text["Something"] == {"else": [1, None]} and text["BatchSize"] == 4
 
 
+FILES = {"a.emd": b'{"ModelType": "ObjectDetection"}', "F.py": b"class F: 1"}
+
+
 class Function:
     """A network that is a Python function with its files."""
 
-    files = MappingProxyType({"a.emd": b'{"ModelType": "ObjectDetection"}', "F.py": b"class F: 1"})
+    function = SimpleNamespace(content=FILES)
 
     def placed(self, device, threads):
         raise NotImplementedError
@@ -195,7 +198,7 @@ class Function:
 def test_the_files_of_a_function_are_written_as_they_came(tmp_path):
     model = Model(model_of("unbounded").package, Function())
     with zipfile.ZipFile(model.save(tmp_path / "x.dlpk")) as archive:
-        assert {name: archive.read(name) for name in archive.namelist()} == Function.files
+        assert {name: archive.read(name) for name in archive.namelist()} == FILES
 
 
 def test_what_cannot_be_written_leaves_nothing(tmp_path):
