@@ -89,7 +89,10 @@ def sharpen_decoding(decoding: Mapping[str, Any], emd: Emd) -> dict[str, Any]:
     ours = emd.section(KEY).section("decoder")
     if not ours.text:
         return dict(decoding)
-    decoder = _made(emd, lambda: Decoder(**ours.text))
+    stored: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in ours.text.items()
+    }
+    decoder = _made(emd, lambda: Decoder(**stored))
     return {**{f.name: getattr(decoder, f.name) for f in dataclasses.fields(decoder)}, **decoding}
 
 

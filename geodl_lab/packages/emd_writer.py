@@ -8,6 +8,7 @@ the way, TorchScript counts its classes by process, so its file may differ in th
 from __future__ import annotations
 
 import json
+import math
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -104,7 +105,7 @@ def packed_files(model: Model, *, stem: str) -> dict[str, bytes]:
         "ModelFile": stem + weights.ending,
         "ModelFormat": weights.order,
     }
-    content = json.dumps(text, indent=2, ensure_ascii=False, allow_nan=False)
+    content = json.dumps(_plain(text), indent=2, ensure_ascii=False, allow_nan=False, default=str)
     return {stem + ".emd": content.encode(), stem + weights.ending: weights.content}
 
 
@@ -141,7 +142,7 @@ def describe(package: ModelPackage, *, weights: str) -> dict[str, Any]:
     if not _says(text, package):
         text = {key: value for key, value in text.items() if key not in INPUT_KEYS}
         text |= _inputs(package.inputs)
-    return text | {emd_ours.KEY: _plain(emd_ours.write_ours(package, weights=weights))}
+    return text | {emd_ours.KEY: emd_ours.write_ours(package, weights=weights)}
 
 
 def _model_type(package: ModelPackage, before: Mapping[str, Any]) -> str:
@@ -225,12 +226,13 @@ def _by_position(numbers: np.ndarray, positions: Sequence[int], *, rest: float) 
 
 
 def _plain(value: Any) -> Any:
-    """Return a value of numbers, texts, lists and objects only, as JSON holds them."""
+    """Return a value as JSON holds it, which knows no NaN, no infinity and no numpy."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    return value.item() if isinstance(value, np.generic) else value
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _file_name(stem: str) -> str:

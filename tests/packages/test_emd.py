@@ -201,6 +201,28 @@ def test_labels_of_objects_count_the_classes_from_1(esri, tmp_path, kind, thresh
     assert sorted(frame["label_id"]) == found
 
 
+class Masks(nn.Module):
+    """Answers the bright pixels of each image as one object of the second class."""
+
+    def forward(self, x: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+        label, score = torch.tensor([2]), torch.tensor([0.9])
+        return [
+            {"masks": (image[:1] > 0.5).float()[None], "labels": label, "scores": score}
+            for image in x
+        ]
+
+
+def test_instances_have_masks(esri, tmp_path):
+    path = esri.write(
+        tmp_path / "a", scripted(Masks()), ModelType="InstanceDetection", ExtractBands=[0]
+    )
+    model = esri.read(path)
+    assert model.package.decoder.name == "masks"
+    frame = geodl_lab.testing.paint((32, 32), [(10, 12, 18, 20)]).dl.detect(model)
+    assert frame["label"].tolist() == ["road"]
+    assert frame.geometry.area.sum() == pytest.approx(8 * 8 * 0.6**2)
+
+
 def test_objects_with_chips_are_recognized(esri, tmp_path):
     weights = esri.torchscript(
         nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)), 1, 3, 32, 32
@@ -304,7 +326,7 @@ def small(esri, tmp_path_factory):
 
 
 @pytest.mark.parametrize("key", sorted(KEYS))
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_stands_there_is_read_or_told(esri, small, key, data):
     value = data.draw(WRONG)

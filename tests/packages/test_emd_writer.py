@@ -13,7 +13,6 @@ import geodl_lab
 from geodl_lab import from_torch, open_model
 from geodl_lab.errors import ModelError, OutputError
 from geodl_lab.package import Fit, InputSpec, Recognizer, make_classes
-from geodl_lab.packages.emd_writer import describe
 from geodl_lab.packages.wrap import Facts, wrap
 from geodl_lab.runtime import Model, open_session
 from geodl_lab.testing import RandomNet, RegionDetector, make_raster
@@ -215,10 +214,16 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path):
     assert (tmp_path / "x.dlpk").read_bytes() == b"mine" and len(list(tmp_path.iterdir())) == 1
 
 
-def test_numbers_of_numpy_are_written(tmp_path):
+def test_numbers_that_json_does_not_know_are_written(tmp_path):
     package = model_of("unbounded").package
     spec = dataclasses.replace(package.inputs, mean=tuple(np.float32([0.1, 0.2, 0.3])))
-    json.dumps(describe(dataclasses.replace(package, inputs=spec), weights=""), allow_nan=False)
+    about = {"accuracy": {"F1": float("nan"), "n": np.int64(3)}, "emd": {"Else": np.inf}}
+    changed = dataclasses.replace(package, inputs=spec, about=about)
+    path = Model(changed, model_of("unbounded").network).save(tmp_path / "x.dlpk")
+    text = text_of(path)
+    assert text["Else"] is None
+    assert text["GeodlLab"]["about"]["accuracy"] == {"F1": None, "n": 3}
+    assert facts(open_model(path, trust=True)).inputs == spec
 
 
 def test_a_saved_model_maps_a_raster_to_the_same_pixels(tmp_path):
