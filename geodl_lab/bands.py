@@ -16,12 +16,34 @@ Numbers count from 1, as GDAL's do; text is a band name of the raster.
 
 
 SYNONYMS = {
-    "r": "red", "g": "green", "b": "blue", "n": "nir", "ir": "nir", "infrared": "nir",
-    "near infrared": "nir", "near-infrared": "nir", "near_infrared": "nir", "nearinfrared": "nir",
-}  # fmt: skip
-
+    alias: name
+    for name, aliases in {
+        "red": "r",
+        "green": "g",
+        "blue": "b",
+        "nir": "n ir infrared nearinfrared nearinfrared1 nir1",
+        "nir08": "nir8",
+        "nir09": "nir9 watervapor watervapour",
+        "rededge": "re vegetationrededge",
+        "rededge071": "rededge1 vegetationrededge1 re1",
+        "rededge075": "rededge2 vegetationrededge2 re2",
+        "rededge078": "rededge3 vegetationrededge3 re3",
+        "coastal": "coastalaerosol coastalblue ultrablue aerosol",
+        "pan": "panchromatic",
+        "swir16": "swir1 shortwaveinfrared1",
+        "swir": "shortwaveinfrared",
+        "swir22": "swir2 shortwaveinfrared2",
+        "cirrus": "",
+        "lwir11": "thermalinfrared1 tirs1 lwir1",
+        "lwir12": "thermalinfrared2 tirs2 lwir2",
+        "lwir": "thermal thermalinfrared longwaveinfrared",
+    }.items()
+    for alias in (name, *aliases.split())
+}
+"""Names without spaces, dashes, underscores; to the common names of STAC's ``eo`` extension."""
 
 UNNAMED = re.compile(r"(band)?[ _-]*\d*|undefined|gray|grey|alpha|palette", re.I)
+BETWEEN = re.compile(r"[ _-]+")
 
 
 def match_bands(
@@ -29,8 +51,8 @@ def match_bands(
 ) -> tuple[int, ...]:
     """Find the raster band of each channel of a model.
 
-    By name where the raster knows them all, else in order where the numbers agree and no known
-    name contradicts; ``bands`` overrides both.
+    By name where the raster knows them all; else at the positions that the model states, or in
+    order where the numbers agree, if no known name contradicts. ``bands`` overrides all of it.
 
     Parameters
     ----------
@@ -56,17 +78,25 @@ def match_bands(
         return tuple(_position(item, names) for item in _listed(bands, inputs, names))
     if wanted and all(names.count(name) == 1 for name in wanted):
         return tuple(names.index(name) for name in wanted)
-    agree = all(
-        not name or name == want for name, want in zip(names, wanted or names, strict=False)
-    )
-    if len(names) == inputs.count and agree:
-        return tuple(range(inputs.count))
+    places = inputs.positions or tuple(range(len(names)))
+    if _agree(names, places, wanted, inputs.count):
+        return places
     wants = ", ".join(inputs.bands) or f"{inputs.count} bands"
+    if inputs.positions:
+        wants += f"; of its own rasters numbers {', '.join(str(p + 1) for p in inputs.positions)}"
     has = ", ".join(name or f"band {i} (unnamed)" for i, name in enumerate(names, 1))
     raise BandError(
         f"the model wants {inputs.count} bands ({wants}) and the raster has {len(names)} ({has}); "
         f"say which is which, counted from 1, as in {_example(inputs)}"
     )
+
+
+def _agree(names: Sequence[str], places: Sequence[int], wanted: Sequence[str], count: int) -> bool:
+    """Tell whether the raster has these places and no known name there is another's."""
+    if len(places) != count or max(places) >= len(names):
+        return False
+    found = [names[place] for place in places]
+    return all(not name or name == want for name, want in zip(found, wanted or found, strict=True))
 
 
 def _example(inputs: InputSpec) -> str:
@@ -80,7 +110,7 @@ def _example(inputs: InputSpec) -> str:
 def common_name(name: str) -> str:
     """Return the field's common name of a band in lower case; "" for names that say nothing."""
     name = name.strip().lower()
-    return "" if UNNAMED.fullmatch(name) else SYNONYMS.get(name, name)
+    return "" if UNNAMED.fullmatch(name) else SYNONYMS.get(BETWEEN.sub("", name), name)
 
 
 def _listed(bands: Bands, inputs: InputSpec, names: Sequence[str]) -> list[int | str]:

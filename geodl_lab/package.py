@@ -124,6 +124,9 @@ class InputSpec:
         none.
     fit
         How a whole image is brought to the model's size; None takes its pixels as they are.
+    positions
+        Zero-based bands of the rasters that the model was made for, in the order of its channels;
+        they decide where names do not. ``()`` is "all of them, in order".
     """
 
     bands: tuple[str, ...] = ()
@@ -136,6 +139,7 @@ class InputSpec:
     low: tuple[float, ...] | None = None
     high: tuple[float, ...] | None = None
     fit: Fit | None = None
+    positions: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "count", self.count or len(self.bands))
@@ -145,6 +149,10 @@ class InputSpec:
             raise ModelError(f"{len(self.bands)} band names for {self.count} bands")
         if len(set(self.bands)) != len(self.bands):
             raise ModelError(f"band names repeat: {', '.join(self.bands)}")
+        if self.positions and len(self.positions) != self.count:
+            raise ModelError(f"{len(self.positions)} positions for {self.count} bands")
+        if not all(_whole(place) and place >= 0 for place in self.positions):
+            raise ModelError(f"positions {self.positions} are none; they count from 0")
         _check_dtype(self.dtype)
         for name in ("mean", "std", "low", "high"):
             numbers = getattr(self, name)

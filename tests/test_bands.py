@@ -5,6 +5,8 @@ from geodl_lab.errors import BandError
 from geodl_lab.package import InputSpec
 
 RGBN = InputSpec(("red", "green", "blue", "nir"))
+TURNED = InputSpec((), 3, positions=(3, 2, 1))
+NAMED = InputSpec(("nir", "red"), positions=(3, 0))
 RGB = InputSpec(("red", "green", "blue"))
 
 
@@ -20,6 +22,13 @@ RGB = InputSpec(("red", "green", "blue"))
         (("", "", "", ""), RGB, [4, 1, 2], (3, 0, 1)),
         (("one", "two", "three"), RGB, ["three", "two", "one"], (2, 1, 0)),
         (("a", "b"), InputSpec((), 2), None, (0, 1)),
+        (("", "", "", ""), TURNED, None, (3, 2, 1)),
+        (("red", "green", "blue", "nir"), TURNED, None, (3, 2, 1)),
+        (("", "", "", "", ""), TURNED, [1, 2, 3], (0, 1, 2)),
+        (("", "", "", ""), InputSpec((), 3, positions=(0, 1, 2)), None, (0, 1, 2)),
+        (("nir", "red"), NAMED, None, (0, 1)),
+        (("", "", "", ""), NAMED, None, (3, 0)),
+        (("red", "green", "blue", ""), NAMED, None, (3, 0)),
     ],
 )
 def test_bands_are_matched(names, inputs, bands, expected):
@@ -39,6 +48,8 @@ def test_bands_are_matched(names, inputs, bands, expected):
         (("", "", ""), RGB, {"red": 1}, "no band 'green'"),
         (("", "", ""), RGB, [1, 2], "lists 2 bands, but the model wants 3"),
         (("", "", ""), RGB, [0, 1, 2], "no band 0"),
+        (("", "", ""), TURNED, None, "of its own rasters numbers 4, 3, 2. and the raster has 3"),
+        (("red", "", "", "swir"), NAMED, None, r"wants 2 bands \(nir, red; of its own rasters"),
     ],
 )
 def test_bands_that_do_not_fit_are_named(names, inputs, bands, message):
@@ -50,3 +61,20 @@ def test_names_that_say_nothing_are_no_names():
     for name in ("", "Band 3", "band_1", "2", "B4", "Undefined", "Alpha"):
         assert common_name(name) in ("", "b4")
     assert common_name(" NIR ") == common_name("Near Infrared") == "nir"
+
+
+@pytest.mark.parametrize(
+    ("name", "common"),
+    [
+        ("NearInfrared_1", "nir"),
+        ("Short Wave Infrared 1", "swir16"),
+        ("SWIR2", "swir22"),
+        ("Coastal Aerosol", "coastal"),
+        ("Vegetation Red Edge 1", "rededge071"),
+        ("red-edge", "rededge"),
+        ("Panchromatic", "pan"),
+        ("before_red", "before_red"),
+    ],
+)
+def test_names_of_sensors_are_the_common_ones(name, common):
+    assert common_name(name) == common

@@ -35,6 +35,8 @@ def test_class_values_are_bytes_in_channel_order():
     ("make", "message"),
     [
         (lambda: LabelClass(255, "x", "#000000"), "possible are 0..254"),
+        (lambda: InputSpec(("red",), positions=(0, 1)), "2 positions for 1 bands"),
+        (lambda: InputSpec(("red",), positions=(-1,)), "they count from 0"),
         (lambda: LabelClass("1", "x", "#000000"), "value '1'; possible are 0..254"),
         (lambda: LabelClass(1.5, "x", "#000000"), "value 1.5; possible are 0..254"),
         (lambda: LabelClass(1, 2, "#000000"), "class name 2 is no text"),

@@ -7,15 +7,20 @@ import io
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
+from torch.jit import TracerWarning  # type: ignore[attr-defined]
 
 from geodl_lab import nets
 from geodl_lab.devices import on_one_thread
 from geodl_lab.errors import ModelError, first_line
 from geodl_lab.runtime import LAYOUTS, Model, open_session
+
+TORCH = str(Path(torch.__file__).parent)
+"""Where torch's own code lies."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +35,14 @@ class Portable:
         ``.safetensors``, ``.pt`` (TorchScript) or ``.onnx``.
     architecture
         ``name`` and ``arguments`` of what tensors belong to, see `geodl_lab.nets`; else None.
+    order
+        Axes of what it takes: ``NCHW`` or ``NHWC``.
     """
 
     content: bytes
     ending: str
     architecture: dict[str, Any] | None = None
+    order: str = "NCHW"
 
 
 def portable(model: Model, *, allow_architecture: bool = False) -> Portable:
@@ -88,7 +96,8 @@ def _as_tensors(model: Model) -> Portable:
 def _as_it_came(model: Model) -> Portable:
     content = getattr(model.network, "content", None)
     if isinstance(content, bytes):
-        return Portable(content, ".onnx")
+        first = getattr(getattr(model.network, "image", None), "channels_first", True)
+        return Portable(content, ".onnx", order="NCHW" if first else "NHWC")
     model.network.placed("cpu", 1)  # one that cannot run says why
     raise ModelError(
         f"model {model.name!r} runs by a program of its own and cannot be written; keep the file "
@@ -102,7 +111,7 @@ def _as_script(model: Model) -> Any:
     for turn in (_scripted, _traced):
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # on what a trace may miss: it is checked below
+                warnings.simplefilter("ignore")  # torch retires TorchScript, which people still use
                 script = turn(model)
                 if all(_alike(model.network, script, noise) for noise in _trials(model)):
                     return script
@@ -120,9 +129,23 @@ def _scripted(model: Model) -> Any:
 
 
 def _traced(model: Model) -> Any:
-    with torch.inference_mode(False), torch.no_grad():
-        trial = next(_trials(model))
-        return torch.jit.trace(model.network, trial, strict=False, check_trace=False)
+    trial = next(_trials(model))
+    with (
+        warnings.catch_warnings(record=True) as said,
+        torch.inference_mode(False),
+        torch.no_grad(),
+    ):
+        warnings.simplefilter("always", TracerWarning)
+        script = torch.jit.trace(model.network, trial, strict=False, check_trace=False)
+    # Torch's own checks of shapes warn as well; any other branch was frozen as this input took it.
+    branches = [
+        f"{Path(one.filename).name}:{one.lineno}"
+        for one in said
+        if issubclass(one.category, TracerWarning) and not one.filename.startswith(TORCH)
+    ]
+    if branches:
+        raise ValueError(f"what it does depends on values of its input at {', '.join(branches)}")
+    return script
 
 
 def _trials(model: Model) -> Iterator[torch.Tensor]:
