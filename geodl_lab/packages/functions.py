@@ -22,7 +22,7 @@ from geodl_lab.detections import TOUCH
 from geodl_lab.errors import ModelError, OptionError, TrustError
 from geodl_lab.package import DEFAULT_COLORS, Field, InputSpec, LabelClass, Recognizer
 from geodl_lab.packages.archives import Files
-from geodl_lab.packages.functions_arguments import find_threshold, scalars
+from geodl_lab.packages.functions_arguments import THRESHOLDS, merged, scalars
 from geodl_lab.packages.functions_network import PIXELS, POINT_SIZE, FunctionNetwork
 from geodl_lab.packages.functions_process import Function, FunctionError
 from geodl_lab.packages.wrap import Facts, closed
@@ -98,8 +98,8 @@ def with_arguments(model: Model, arguments: Mapping[str, Any]) -> Model:
             f"model {model.name!r} is no raster function that runs, so it takes no arguments; "
             "give options of the run, such as threshold= and padding="
         )
-    merged = {**network.arguments, **arguments}
-    return _model(dataclasses.replace(network, arguments=merged))
+    given = merged(network.arguments, arguments)
+    return _model(dataclasses.replace(network, arguments=given))
 
 
 def _model(network: FunctionNetwork) -> Model:
@@ -245,14 +245,12 @@ def _quantities(bands: int) -> tuple[LabelClass, ...]:
 
 
 def _decoding(network: FunctionNetwork) -> dict[str, Any]:
-    """Return the decoder's fields: the function has applied its own threshold already."""
-    known = find_threshold(network.parameters)
-    given = network.arguments.get("threshold", network.arguments.get("score_threshold"))
-    threshold = network.settings["scalars"].get(known) if given is None else given
-    decoding = {**network.facts.decoding}
-    if threshold is not None or "threshold" not in decoding:
-        # Just below, because objects score strictly more and functions let equal scores pass.
-        decoding["threshold"] = max(float(threshold or 0) - 1e-6, 0.0)
+    """Return the decoder's fields."""
+    own = any(parameter["name"] in THRESHOLDS for parameter in network.parameters)
+    # What the function keeps by its own threshold is kept: to score just as much is enough there.
+    decoding = {"threshold": 0.0, **network.facts.decoding, **({"threshold": 0.0} if own else {})}
+    if "threshold" in network.arguments:
+        decoding["threshold"] = network.arguments["threshold"]
     if network.points:
         decoding.setdefault("box_size", POINT_SIZE)
     return decoding

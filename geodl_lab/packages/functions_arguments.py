@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from geodl_lab.errors import OptionError
+from geodl_lab.options import check_threshold
 
 FIXED: Mapping[str, Any] = {"padding": 0, "batch_size": 1, "exclude_pad_detections": False}
 """What the engine does itself: see `functions`."""
@@ -27,7 +28,7 @@ def scalars(parameters: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -
     parameters
         As ``getParameterInfo`` lists them.
     given
-        The caller's, by name; ``threshold`` and ``score_threshold`` are the same.
+        As `merged` makes them.
 
     Returns
     -------
@@ -42,21 +43,30 @@ def scalars(parameters: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -
     """
     known = {p["name"]: p for p in parameters if _is_scalar(p)}
     renamed = {_known_as(name, known): value for name, value in given.items()}
-    unknown = sorted(set(renamed) - set(known) - set(FIXED) - set(THRESHOLDS))
+    unknown = sorted(set(renamed) - {*known, *FIXED, "threshold"})
     if unknown:
         raise OptionError(
             f"there is no argument {', '.join(map(repr, unknown))}; possible are "
-            f"{', '.join(sorted({*known, *FIXED}))}"
+            f"{', '.join(sorted({*known, *FIXED, 'threshold'}))}"
         )
     defaults = {name: p.get("value") for name, p in known.items()}
     values = {**defaults, **renamed, **FIXED}
     return {n: _typed(values[n], p) for n, p in known.items() if values[n] is not None}
 
 
-def find_threshold(parameters: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return the name of the parameter that is the least score, or None."""
-    names = {p["name"] for p in parameters}
-    return next((name for name in THRESHOLDS if name in names), None)
+def merged(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments with others over them; each name of a least score is ``threshold``.
+
+    Raises
+    ------
+    OptionError
+        If a threshold is no score.
+    """
+    named = {"threshold" if name in THRESHOLDS else name: value for name, value in given.items()}
+    if "threshold" in named:
+        named["threshold"] = _number(named["threshold"], "threshold")
+        check_threshold(named["threshold"])
+    return {**before, **named}
 
 
 def _is_scalar(parameter: Mapping[str, Any]) -> bool:
@@ -64,8 +74,9 @@ def _is_scalar(parameter: Mapping[str, Any]) -> bool:
 
 
 def _known_as(name: str, known: Mapping[str, Any]) -> str:
-    if name in THRESHOLDS:
-        return next((other for other in (name, *THRESHOLDS) if other in known), name)
+    """Return the function's own name of an argument."""
+    if name == "threshold":
+        return next((other for other in THRESHOLDS if other in known), name)
     return name
 
 

@@ -22,6 +22,9 @@ LABELS = ("class", "classname", "label", "classvalue", "value")
 """Names of the attribute that holds the class, in lower case, the likeliest first."""
 
 SCORES = ("confidence", "score")
+FAR = 1e9
+"""Pixels from which a coordinate is none."""
+
 SQUARE = 1e-3
 """Pixels, or share of a side, by which corners may miss those of a rectangle."""
 
@@ -164,23 +167,28 @@ def _attributes(feature: Any) -> dict[str, Any]:
 
 def _shapes(geometry: Any) -> list[list[np.ndarray]]:
     """Return the rings (point, 2) of each object of a geometry; a point is a ring of one."""
-    geometry = geometry or {}
+    if geometry is None:
+        return []
     if not isinstance(geometry, Mapping):
         raise FeatureError(f"an object has the geometry {str(geometry)[:40]!r}, which is none")
     if "x" in geometry:
         return [[_ring([[geometry["x"], geometry.get("y")]])]]
     if "points" in geometry:
-        return [[_ring([point])] for point in geometry["points"]]
-    rings = [_ring(ring) for ring in geometry.get("rings", ()) if ring]
-    return [rings] if rings else []
+        return [[ring[None]] for ring in _ring(geometry["points"])]
+    rings = geometry.get("rings") or []
+    if not isinstance(rings, list):
+        raise FeatureError(f"an object has the rings {str(rings)[:40]!r}, which are none")
+    shape = [_ring(ring) for ring in rings if ring != []]
+    return [shape] if shape else []
 
 
 def _ring(points: Any) -> np.ndarray:
+    """Return x and y of points (point, 2); a height after them is left out."""
     try:
-        ring = np.array([point[:2] for point in points], dtype=np.float64)
-    except (TypeError, ValueError):
-        ring = np.zeros((0,))
-    if ring.ndim != 2 or ring.shape[1] != 2 or not np.isfinite(ring).all():
+        ring = np.array([[float(side) for side in point[:2]] for point in points]).reshape(-1, 2)
+    except (TypeError, ValueError, OverflowError):
+        ring = np.full((1, 2), np.nan)
+    if not (np.abs(ring) < FAR).all():
         raise FeatureError("an object has coordinates that are no pairs of numbers")
     return ring
 
@@ -190,7 +198,7 @@ def _score(attributes: Mapping[str, Any]) -> float:
     given = next((attributes[key] for key in SCORES if key in attributes), 1.0)
     try:
         score = float(given)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         score = math.nan
     if not 0 <= score <= 100:
         raise FeatureError(f"an object has the Confidence {given!r}, possible is 0..1 or 0..100")

@@ -107,7 +107,9 @@ class FunctionNetwork:
 
     def _values(self, worker: Worker, block: np.ndarray) -> np.ndarray:
         """Return the values (K, H, W) of one block, float32."""
-        _, (pixels, *masks) = worker.run({"do": "update_pixels"}, block, self.settings)
+        inner = [size - 2 * self.padding for size in block.shape[1:]]
+        request = {"do": "update_pixels", "shape_yx": inner}
+        _, (pixels, *masks) = worker.run(request, block, self.settings)
         values = pixels[None] if pixels.ndim == 2 else pixels
         height, width = values.shape[-2:]
         crop = (block.shape[1] - height) / 2

@@ -93,7 +93,6 @@ class RasterFunction:
         self._raster = "raster"
         self._masked = False
         self._props: dict[str, Any] = {}
-        self._shape: tuple[int, ...] = ()
 
     def load(self, header: dict[str, Any], arrays: Sequence[np.ndarray]) -> Message:
         """Import the file and initialize the object; answer its parameters and methods."""
@@ -119,8 +118,6 @@ class RasterFunction:
         output = updated["output_info"]
         bands, kind = int(output["bandCount"]), np.dtype(output["pixelType"]).str[1:]
         self._props = {**info, "pixelType": kind, "bandCount": bands}
-        tx, ty = configuration.get("tx"), configuration.get("ty")
-        self._shape = (bands, int(ty or info["height"]), int(tx or info["width"]))
         found = {"bands": bands, "pixel_type": kind, "geometry": self._call("getGeometryType")}
         self._call("getFields")
         return {"configuration": configuration, **found}, []
@@ -131,7 +128,8 @@ class RasterFunction:
         self.method = "updatePixels"
         blocks = self._blocks(pixels, _ones(pixels))
         # Functions get no place: a model answers alike wherever its window lies.
-        found = self._object.updatePixels((0, 0), self._shape, self._props, **blocks)
+        shape = (self._props["bandCount"], *header["shape_yx"])
+        found = self._object.updatePixels((0, 0), shape, self._props, **blocks)
         if not isinstance(found, dict) or "output_pixels" not in found:
             raise AnswerError(f"it answered {_described(found)}, needed is 'output_pixels'")
         kept = [found[k] for k in ("output_pixels", "output_mask") if found.get(k) is not None]
@@ -252,6 +250,7 @@ def main(parent: str, folder: str) -> None:
     os.dup2(2, 1)
     threading.Thread(target=_watch, args=(int(parent), folder), daemon=True).start()
     serve(requests, answers, folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
