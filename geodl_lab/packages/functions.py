@@ -23,10 +23,18 @@ from geodl_lab.errors import ModelError, OptionError, TrustError
 from geodl_lab.package import DEFAULT_COLORS, Field, InputSpec, LabelClass, Recognizer
 from geodl_lab.packages.archives import Files
 from geodl_lab.packages.functions_arguments import THRESHOLDS, merged, scalars
-from geodl_lab.packages.functions_network import PIXELS, POINT_SIZE, FunctionNetwork
+from geodl_lab.packages.functions_network import (
+    PIXELS,
+    POINT_SIZE,
+    FunctionNetwork,
+    scaled,
+)
 from geodl_lab.packages.functions_process import Function, FunctionError
 from geodl_lab.packages.wrap import Facts, closed
 from geodl_lab.runtime import Model
+
+USUAL = "uint8"
+"""Pixel type that a function is tried with where the package says none."""
 
 ALONE = 2.0**31
 """Bytes per pixel that are noted of a function: more than there are, because its forwards go one
@@ -34,7 +42,7 @@ after the other, so one gets all threads."""
 
 
 def open_function(
-    files: Files, name: str, text: Mapping[str, Any], facts: Facts, *, trust: bool
+    files: Files, name: str, text: Mapping[str, Any], facts: Facts, *, trust: bool | str
 ) -> Model:
     """Open a package whose inference is a Python raster function.
 
@@ -48,10 +56,11 @@ def open_function(
         The JSON of the ``.emd``; ``InferenceFunction`` names the Python file.
     facts
         What the ``.emd`` says. Pixels reach the function as they are stored, in ``inputs.dtype``
-        or else as float32; only where the function asks for a ``dataRange`` the scaling of
-        ``inputs`` is done first, and they are float32.
+        or else the raster's own type; only where the function asks for a ``dataRange`` the scaling
+        of ``inputs`` is done first, and they are float32.
     trust
-        True lets the function run; else the model can only be looked at.
+        True, or the hash of this package, lets the function run; else the model can only be looked
+        at.
 
     Raises
     ------
@@ -60,14 +69,15 @@ def open_function(
     """
     file = files.find(str(text.get("InferenceFunction")), beside=name)
     facts = dataclasses.replace(facts, sha256=files.sha256)
-    if not trust:
+    if trust is not True and trust != files.sha256:
         reason = (
             f"model {facts.name!r} runs its own Python code ({file!r}), which was not run; if you "
             f"know where it is from, open it with trust=True (sha256 {files.sha256})"
         )
         return closed(facts, TrustError(reason))
     content = {name: files.read(name) for name in files.names if not name.endswith("/")}
-    content[name] = _one_by_one(text)
+    if "BatchSize" in text:  # a batch that the package fixes would have seams inside
+        content[name] = json.dumps({**text, "BatchSize": 1}).encode()
     function = Function(content, name, file, files.sha256)
     masks = text.get("ModelType") == "InstanceDetection" or facts.decoder == "masks"
     return _model(FunctionNetwork(function, facts, masks))
@@ -106,7 +116,9 @@ def _model(network: FunctionNetwork) -> Model:
     """Ask the function what it wants, run it once on nothing, and describe what came out."""
     try:
         network, halo = _configured(network)
-        x = torch.zeros(network.facts.shape)
+        # In the type of a run, so that what the function was told still holds then.
+        usual = np.zeros(network.facts.shape, network.facts.inputs.dtype or USUAL)
+        x = torch.from_numpy(usual.astype(np.float32) if scaled(network.facts.inputs) else usual)
         # With all cores, as in a run: another number of threads would be another process.
         answer = network.placed("cpu", settings.cores())(x)
     except FunctionError as error:
@@ -126,7 +138,8 @@ def _configured(network: FunctionNetwork) -> tuple[FunctionNetwork, int | None]:
         )
     parameters = tuple(loaded["parameters"])
     given = scalars(parameters, network.arguments)
-    found = worker.configure({"scalars": given, "raster": _raster(facts)})
+    network = dataclasses.replace(network, scalars=given, parameters=parameters)
+    found = worker.configure(network.asked(np.dtype(facts.inputs.dtype or USUAL).str[1:]))
     padding, (height, width) = _block(found["configuration"], facts)
     inputs = _inputs(facts.inputs, found["configuration"])
     facts = dataclasses.replace(facts, inputs=inputs, window=height, width=width)
@@ -135,10 +148,8 @@ def _configured(network: FunctionNetwork) -> tuple[FunctionNetwork, int | None]:
     network = dataclasses.replace(
         network,
         facts=facts,
-        settings={"scalars": given, "raster": _raster(facts)},
         padding=padding,
-        points=facts.task == "detect" and found["geometry"] in (1, 2),
-        parameters=parameters,
+        points=not network.masks and found["geometry"] in (1, 2),
     )
     defaults = {p["name"]: p.get("value") for p in parameters}
     wanted = facts.padding, padding, defaults.get("padding")
@@ -216,26 +227,6 @@ def _inputs(inputs: InputSpec, configuration: Mapping[str, Any]) -> InputSpec:
     return dataclasses.replace(inputs, scale=1.0, mean=None, std=None, low=None, high=None)
 
 
-def _raster(facts: Facts) -> dict[str, Any]:
-    """Return what a function is told of its input, in pixels: it sees no place and no CRS."""
-    inputs, (_, bands, height, width) = facts.inputs, facts.shape
-    scaled = inputs.scale != 1 or inputs.mean or inputs.std or inputs.low or inputs.high
-    kind = "f4" if scaled or inputs.dtype is None else np.dtype(inputs.dtype).str[1:]
-    extent = [0, 0, width, height]
-    return {
-        "bandCount": bands,
-        "pixelType": "f4" if kind == "f8" else kind,
-        "noData": None,
-        "cellSize": [inputs.cell_size or 1.0] * 2,
-        "extent": extent,
-        "nativeExtent": extent,
-        "spatialReference": 0,
-        "nativeSpatialReference": 0,
-        "width": width,
-        "height": height,
-    }
-
-
 def _quantities(bands: int) -> tuple[LabelClass, ...]:
     """Name the bands of a function that names no classes."""
     names = ["value"] if bands == 1 else [f"band_{band}" for band in range(1, bands + 1)]
@@ -261,12 +252,6 @@ def _recognizer(facts: Facts) -> Recognizer | None:
     if facts.task != "recognize":
         return None
     return dataclasses.replace(facts.recognizer or Recognizer(), activation="none")
-
-
-def _one_by_one(text: Mapping[str, Any]) -> bytes:
-    """Return the ``.emd`` that the function reads: a batch it fixes would have seams inside."""
-    fixed = {"BatchSize": 1} if "BatchSize" in text else {}
-    return json.dumps({**text, **fixed}).encode()
 
 
 def _told(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -178,7 +178,7 @@ def _shapes(geometry: Any) -> list[list[np.ndarray]]:
     rings = geometry.get("rings") or []
     if not isinstance(rings, list):
         raise FeatureError(f"an object has the rings {str(rings)[:40]!r}, which are none")
-    shape = [_ring(ring) for ring in rings if ring != []]
+    shape = [ring for ring in map(_ring, rings) if len(ring)]
     return [shape] if shape else []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,8 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from geodl_lab.package import InputSpec
 from geodl_lab.packages.functions_features import FeatureError, Reader
 from geodl_lab.packages.functions_process import Function, FunctionError, Worker
+from geodl_lab.packages.functions_worker import Message
 from geodl_lab.packages.wrap import Facts
 
 PIXELS = ("classify", "regress")
@@ -37,8 +40,8 @@ class FunctionNetwork:
         True makes masks of objects, False boxes.
     arguments
         What the caller gave, by the function's names.
-    settings
-        ``scalars`` and ``raster`` that the function is configured with.
+    scalars
+        All arguments of the function.
     padding
         Pixels of a block's rim that coordinates are not counted from.
     points
@@ -51,7 +54,7 @@ class FunctionNetwork:
     facts: Facts
     masks: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    scalars: Mapping[str, Any] = field(default_factory=dict)
     padding: int = 0
     points: bool = False
     parameters: tuple[Mapping[str, Any], ...] = ()
@@ -61,36 +64,36 @@ class FunctionNetwork:
         """Leave the processes behind."""
         return {**self.__dict__, "workers": {}}
 
-    def placed(self, device: str, threads: int) -> Callable[[torch.Tensor], Any]:
-        """Return what maps stored values (N, C, H, W) to what the engine reads.
-
-        That is (N, K, H, W) of values, NaN where the function masks them, for pixels; a list of
-        dicts for objects; scores (N, class) for chips.
-        """
-        worker = self.worker(device, threads)
-
-        def forward(x: torch.Tensor) -> Any:
-            blocks = self._blocks(x)
-            if self.facts.task in PIXELS:
-                answers = [self._values(worker, block) for block in blocks]
-                return torch.from_numpy(np.stack(answers)).to(x.device)
-            features = [self._features(worker, block) for block in blocks]
-            if self.facts.task == "detect":
-                return [self._read(self.reader.read, one) for one in features]
-            scores = np.stack([self._read(self.reader.labels, one) for one in features])
-            return torch.from_numpy(scores.astype(np.float32)).to(x.device)
-
-        return forward
+    def placed(self, device: str, threads: int) -> PlacedFunction:
+        """Return what maps pixels (N, C, H, W) to what the engine reads."""
+        return PlacedFunction(self, self.worker(device, threads))
 
     def worker(self, device: str, threads: int) -> Worker:
         """Return the one worker of this process for the package on a device."""
-        key = device, threads
+        key = device, threads, os.getpid()  # a forked child must not speak to its parent's
         if key not in self.workers:
             # Models of one package with other arguments share the process and its weights.
             shared = (self.function.sha256, self.function.emd, *key)
             worker = _WORKERS.get(shared) or Worker(self.function, device=device, threads=threads)
             self.workers[key] = _WORKERS.setdefault(shared, worker)
         return self.workers[key]
+
+    def asked(self, pixel_type: str) -> dict[str, Any]:
+        """Return what the function is configured with: ``scalars``, and ``raster`` in pixels.
+
+        It is told no place and no CRS: a model answers alike wherever its window lies.
+
+        Parameters
+        ----------
+        pixel_type
+            As numpy writes it, ``u1`` for bytes.
+        """
+        _, bands, height, width = self.facts.shape
+        info = {"bandCount": bands, "pixelType": pixel_type, "noData": None}
+        info |= {"cellSize": [self.facts.inputs.cell_size or 1.0] * 2, "width": width}
+        info |= dict.fromkeys(("extent", "nativeExtent"), (0, 0, width, height))
+        info |= dict.fromkeys(("spatialReference", "nativeSpatialReference"), 0)
+        return {"scalars": self.scalars, "raster": {**info, "height": height}}
 
     @property
     def reader(self) -> Reader:
@@ -99,41 +102,98 @@ class FunctionNetwork:
         size = self.facts.decoding.get("box_size") or POINT_SIZE
         return Reader(form, self.facts.classes, self.facts.shape[2:], self.padding, size)
 
-    def _blocks(self, x: torch.Tensor) -> np.ndarray:
-        """Return pixels (N, C, H, W) in the type that the function was promised."""
-        kind = np.dtype(self.settings["raster"]["pixelType"])
-        pixels = x.detach().to("cpu", torch.float32).numpy()
-        return pixels if kind.kind == "f" else np.rint(pixels).astype(kind)
 
-    def _values(self, worker: Worker, block: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True, eq=False)
+class PlacedFunction:
+    """A raster function on a device.
+
+    Parameters
+    ----------
+    network
+        What it is.
+    worker
+        What runs it.
+    """
+
+    network: FunctionNetwork
+    worker: Worker
+
+    @property
+    def takes_stored(self) -> bool:
+        """Tell whether it gets stored values in their own type; else scaled ones, as float32."""
+        return not scaled(self.network.facts.inputs)
+
+    def __call__(self, x: torch.Tensor) -> Any:
+        """Map pixels (N, C, H, W) to what the engine reads.
+
+        Returns
+        -------
+        torch.Tensor or list of dict
+            Values (N, K, H, W), float32, NaN where the function masks them; objects, one dict an
+            image; or scores of chips (N, class).
+
+        Raises
+        ------
+        FunctionError
+            If the function fails, or answers what does not fit.
+        """
+        task, blocks = self.network.facts.task, self._blocks(x)
+        if task in PIXELS:
+            return torch.from_numpy(np.stack([self._values(b) for b in blocks])).to(x.device)
+        features = [self._features(block) for block in blocks]
+        if task == "detect":
+            return [self._read(self.network.reader.read, one) for one in features]
+        scores = np.stack([self._read(self.network.reader.labels, one) for one in features])
+        return torch.from_numpy(scores.astype(np.float32)).to(x.device)
+
+    def _blocks(self, x: torch.Tensor) -> np.ndarray:
+        """Return pixels (N, C, H, W) in the type that the package was made for, if it says one."""
+        pixels, dtype = x.detach().cpu().numpy(), self.network.facts.inputs.dtype
+        if dtype is None or not self.takes_stored or pixels.dtype == np.dtype(dtype):
+            return pixels
+        # A float raster: the source has checked that its values are of the type's range.
+        return (np.rint(pixels) if np.dtype(dtype).kind in "iu" else pixels).astype(dtype)
+
+    def _run(self, request: dict[str, Any], block: np.ndarray) -> Message:
+        return self.worker.run(request, block, self.network.asked(block.dtype.str[1:]))
+
+    def _values(self, block: np.ndarray) -> np.ndarray:
         """Return the values (K, H, W) of one block, float32."""
-        inner = [size - 2 * self.padding for size in block.shape[1:]]
-        request = {"do": "update_pixels", "shape_yx": inner}
-        _, (pixels, *masks) = worker.run(request, block, self.settings)
+        inner = [size - 2 * self.network.padding for size in block.shape[1:]]
+        _, (pixels, *masks) = self._run({"do": "update_pixels", "shape_yx": inner}, block)
         values = pixels[None] if pixels.ndim == 2 else pixels
-        height, width = values.shape[-2:]
+        height, width = values.shape[-2:] if values.ndim == 3 else (0, 0)
         crop = (block.shape[1] - height) / 2
         fits = crop == (block.shape[2] - width) / 2 and crop >= 0 and crop % 1 == 0
-        if values.ndim != 3 or not fits:
-            raise FunctionError(
-                f"the raster function {self.function.file!r} answered pixels of shape "
-                f"{pixels.shape} to a block of {block.shape}; possible is (bands, rows, columns), "
-                "as large as the block or smaller by the same on each side"
+        if not height or not fits:
+            raise self._failed(
+                f"answered pixels of shape {pixels.shape} to a block of {block.shape}; possible is "
+                "(bands, rows, columns), as large as the block or smaller by the same on each side"
             )
         values = values.astype(np.float32)
         for mask in masks:
+            if mask.shape not in (values.shape, values.shape[1:], (1, *values.shape[1:])):
+                raise self._failed(f"answered a mask of {mask.shape} to pixels of {values.shape}")
             values[np.broadcast_to(mask, values.shape) == 0] = np.nan
         return values
 
-    def _features(self, worker: Worker, block: np.ndarray) -> Any:
-        request = {"do": "vectorize", "chips": self.facts.task == "recognize"}
-        answer, _ = worker.run(request, block, self.settings)
+    def _features(self, block: np.ndarray) -> Any:
+        chips = self.network.facts.task == "recognize"
+        answer, _ = self._run({"do": "vectorize", "chips": chips}, block)
         return answer["vectors"]
 
     def _read(self, read: Callable[[Any], Any], features: Any) -> Any:
         try:
             return read(features)
         except FeatureError as error:
-            raise FunctionError(
-                f"the raster function {self.function.file!r} failed in vectorize: {error}"
-            ) from None
+            raise self._failed(f"failed in vectorize: {error}") from None
+
+    def _failed(self, what: str) -> FunctionError:
+        return FunctionError(f"the raster function {self.network.function.file!r} {what}")
+
+
+def scaled(inputs: InputSpec) -> bool:
+    """Tell whether stored values are changed before they are fed."""
+    return inputs.scale != 1 or any(
+        row is not None for row in (inputs.mean, inputs.std, inputs.low, inputs.high)
+    )

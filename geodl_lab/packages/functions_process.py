@@ -154,9 +154,9 @@ class Process:
             cure = ELSEWHERE.get(module, f"install it, as in pip install {module}")
             return f"{self._named()} needs the Python module {module!r}, which is missing: {cure}"
         place = f" ({error['place']})" if error["place"] else ""
-        what = f"raised {error['kind']}: {error['text']}" if error["kind"] else error["text"]
-        said = "" if error["kind"] else ":"
-        return f"{self._named()} failed in {error['method']}{place}{said} {what}{self._last()}"
+        raised = f" raised {error['kind']}" if error["kind"] else ""
+        text = f": {error['text']}" if error["text"] else ""
+        return f"{self._named()} failed in {error['method']}{place}{raised}{text}{self._last()}"
 
     def _ending(self, doing: str) -> str:
         """Word the end of a child that did not answer."""

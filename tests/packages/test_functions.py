@@ -176,6 +176,34 @@ def test_class_values_are_those_of_numpy(pack, parameters):
     assert np.array_equal(raster.chunk(x=40, y=30).dl.classify(model), expected)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+def test_pixels_come_in_the_type_of_the_raster(pack, dtype):
+    source = f"""
+    def updatePixels(self, tlc, shape, props, **blocks):
+        pixels = blocks["raster_pixels"]
+        assert tlc == (0, 0) and shape == (1, 32, 32)
+        assert not pixels.any() or (props["pixelType"], "{dtype}") == (pixels.dtype, pixels.dtype)
+        return {{"output_pixels": pixels // 64 + 1}}
+"""
+    model = pack(BASE.format(name="Classifier") + source, dtype=None)
+    raster = make_raster((1, 75, 91)).astype(dtype)
+    assert np.array_equal(raster.dl.classify(model), raster[0] // 64 + 1)
+
+
+def test_a_range_that_the_function_asks_for_is_scaled_to(pack):
+    source = """
+    def getConfiguration(self, **scalars):
+        return {"dataRange": (0, 1)}
+
+    def updatePixels(self, tlc, shape, props, **blocks):
+        pixels = blocks["raster_pixels"]
+        assert pixels.dtype == np.float32 and pixels.max() <= 1
+        return {"output_pixels": (pixels * 255).round() // 64 + 1}
+"""
+    model, raster = pack(BASE.format(name="Classifier") + source), make_raster((1, 75, 91))
+    assert np.array_equal(raster.dl.classify(model), raster[0] // 64 + 1)
+
+
 def test_a_function_that_trims_its_padding_is_exact_at_seams(pack):
     """A mean of 5 x 5 px, trimmed by 2 px, is that of the whole raster wherever it is whole."""
     source = """
@@ -355,6 +383,12 @@ def test_nothing_runs_without_trust(pack, tmp_path):
     assert sentinel.exists()
 
 
+def test_trust_may_be_the_hash_of_this_package(pack):
+    closed = pack(CLASSIFY + LEVELS, trust="0" * 64)
+    assert isinstance(closed.network.reason, TrustError)
+    assert pack(CLASSIFY + LEVELS, trust=closed.package.sha256).package.answers == "values"
+
+
 def test_windows_paths_and_helper_modules(pack):
     source = "import helper\n" + CLASSIFY
     source += "    def classes(self, pixels):\n        return helper.levels(pixels)\n"
@@ -446,6 +480,7 @@ ANSWERS = {
     "return {'pixels': 1}": "answered a dict of pixels, needed is 'output_pixels'",
     "return {'output_pixels': 'text'}": "answered pixels of type <U4, needed are numbers",
     "return {'output_pixels': np.zeros((1, 5, 9))}": "answered pixels of shape",
+    "return {'output_pixels': np.zeros((1, 32, 32)), 'output_mask': np.ones(3)}": "answered a mask",
     "return {'output_pixels': np.zeros((3, 32, 32))}": "answers 3 bands; classify needs 1",
 }
 
