@@ -36,6 +36,9 @@ from geodl_lab.runtime import Model
 USUAL = "uint8"
 """Pixel type that a function is tried with where the package says none."""
 
+LARGEST = 2**14
+"""Pixels of a block's side that a function may ask for."""
+
 ALONE = 2.0**31
 """Bytes per pixel that are noted of a function: more than there are, because its forwards go one
 after the other, so one gets all threads."""
@@ -80,7 +83,7 @@ def open_function(
         content[name] = json.dumps({**text, "BatchSize": 1}).encode()
     function = Function(content, name, file, files.sha256)
     masks = text.get("ModelType") == "InstanceDetection" or facts.decoder == "masks"
-    return _model(FunctionNetwork(function, facts, masks))
+    return _model(FunctionNetwork(function, facts, facts, masks))
 
 
 def with_arguments(model: Model, arguments: Mapping[str, Any]) -> Model:
@@ -109,7 +112,7 @@ def with_arguments(model: Model, arguments: Mapping[str, Any]) -> Model:
             "give options of the run, such as threshold= and padding="
         )
     given = merged(network.arguments, arguments)
-    return _model(dataclasses.replace(network, arguments=given))
+    return _model(dataclasses.replace(network, facts=network.said, arguments=given))
 
 
 def _model(network: FunctionNetwork) -> Model:
@@ -140,8 +143,10 @@ def _configured(network: FunctionNetwork) -> tuple[FunctionNetwork, int | None]:
     given = scalars(parameters, network.arguments)
     network = dataclasses.replace(network, scalars=given, parameters=parameters)
     found = worker.configure(network.asked(np.dtype(facts.inputs.dtype or USUAL).str[1:]))
-    padding, (height, width) = _block(found["configuration"], facts)
+    padding, height, width = _block(found["configuration"], facts)
     inputs = _inputs(facts.inputs, found["configuration"])
+    if facts.task in PIXELS:  # for others the rim is made for each window: see PlacedFunction
+        height, width = height + 2 * padding, width + 2 * padding
     facts = dataclasses.replace(facts, inputs=inputs, window=height, width=width)
     if facts.task == "classify" and not facts.classes:
         facts = dataclasses.replace(facts, task="regress", classes=_quantities(found["bands"]))
@@ -152,8 +157,8 @@ def _configured(network: FunctionNetwork) -> tuple[FunctionNetwork, int | None]:
         points=not network.masks and found["geometry"] in (1, 2),
     )
     defaults = {p["name"]: p.get("value") for p in parameters}
-    wanted = facts.padding, padding, defaults.get("padding")
-    return network, next((int(pixels) for pixels in wanted if pixels), None)
+    wanted = map(str, (facts.padding, padding, defaults.get("padding")))
+    return network, next((int(text) for text in wanted if text.strip("0").isdecimal()), None)
 
 
 def _described(network: FunctionNetwork, answer: Any, padding: int | None) -> Model:
@@ -196,26 +201,28 @@ def _halo(network: FunctionNetwork, padding: int | None, *, least: int) -> int:
     return int(given)
 
 
-def _block(configuration: Mapping[str, Any], facts: Facts) -> tuple[int, tuple[int, int]]:
-    """Return padding, and height and width of the block that a function asks for, in pixels."""
+def _block(configuration: Mapping[str, Any], facts: Facts) -> tuple[int, int, int]:
+    """Return padding, and height and width inside it, that a function asks for, in pixels."""
     _, _, height, width = facts.shape
     try:
         padding = int(configuration.get("padding") or 0)
-        ty, tx = int(configuration.get("ty") or height), int(configuration.get("tx") or width)
+        ty = int(configuration.get("ty") or height - 2 * padding)
+        tx = int(configuration.get("tx") or width - 2 * padding)
     except (TypeError, ValueError):
-        padding, ty, tx = -1, 0, 0
-    if padding < 0 or min(ty, tx) < 1:
+        padding = ty = tx = -1
+    if padding < 0 or min(ty, tx) < 1 or max(ty, tx) + 2 * padding > LARGEST:
         asked = {key: configuration.get(key) for key in ("tx", "ty", "padding")}
-        raise FunctionError(f"its getConfiguration asks for a block of {asked}, needed are pixels")
-    sized = "tx" in configuration and "ty" in configuration
-    rim = 2 * padding if sized else 0
-    return padding, (ty + rim, tx + rim)
+        raise FunctionError(
+            f"its getConfiguration asks for blocks of {asked}; possible are pixels, {LARGEST} with "
+            "the padding on both sides"
+        )
+    return padding, ty, tx
 
 
 def _inputs(inputs: InputSpec, configuration: Mapping[str, Any]) -> InputSpec:
     """Return the inputs with as many bands as the function extracts, scaled only if it asks."""
     extracted = configuration.get("extractBands")
-    if extracted and len(extracted) != inputs.count:
+    if isinstance(extracted, list) and len(extracted) != inputs.count:
         if inputs.bands:
             raise FunctionError(
                 f"its getConfiguration extracts {len(extracted)} bands and the package names "

@@ -45,9 +45,7 @@ class Reader:
         Classes of the model; where there is only one, every object is of it, because functions
         that find what a text names answer that text.
     shape_yx
-        Height and width of the block in pixels.
-    padding
-        Pixels of the block before the corner that coordinates are counted from.
+        Height and width of the block inside its padding, in pixels.
     point_size
         Side in pixels of the square that stands for a point.
     """
@@ -55,7 +53,6 @@ class Reader:
     form: str
     classes: tuple[LabelClass, ...]
     shape_yx: tuple[int, int]
-    padding: int = 0
     point_size: float = 1.0
 
     def read(self, features: Any) -> dict[str, np.ndarray]:
@@ -93,7 +90,7 @@ class Reader:
         if not shapes:
             return []
         label, score = self._label(attributes), _score(attributes)
-        return [(label, score, [ring + self.padding for ring in shape]) for shape in shapes]
+        return [(label, score, shape) for shape in shapes]
 
     def _label(self, attributes: Mapping[str, Any]) -> int:
         """Return the label of a feature, from 1."""

@@ -34,8 +34,8 @@ class FunctionNetwork:
     ----------
     function
         Files of the package.
-    facts
-        What the package says, and of bands and window what the function says.
+    said, facts
+        What the package says; and the same with what the function says of bands and window.
     masks
         True makes masks of objects, False boxes.
     arguments
@@ -43,7 +43,7 @@ class FunctionNetwork:
     scalars
         All arguments of the function.
     padding
-        Pixels of a block's rim that coordinates are not counted from.
+        Pixels of the rim of a block that the function wants and does not answer for.
     points
         True where objects are points.
     parameters
@@ -51,6 +51,7 @@ class FunctionNetwork:
     """
 
     function: Function
+    said: Facts
     facts: Facts
     masks: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -100,7 +101,7 @@ class FunctionNetwork:
         """What reads the function's feature sets."""
         form = "masks" if self.masks else "points" if self.points else "boxes"
         size = self.facts.decoding.get("box_size") or POINT_SIZE
-        return Reader(form, self.facts.classes, self.facts.shape[2:], self.padding, size)
+        return Reader(form, self.facts.classes, self.facts.shape[2:], size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,8 +179,14 @@ class PlacedFunction:
         return values
 
     def _features(self, block: np.ndarray) -> Any:
-        chips = self.network.facts.task == "recognize"
-        answer, _ = self._run({"do": "vectorize", "chips": chips}, block)
+        """Return the feature set of one block.
+
+        A rim that the function insists on is empty, as at the border of a raster in ArcGIS: there
+        it drops objects, and the engine needs all of a window's.
+        """
+        rim, chips = self.network.padding, self.network.facts.task == "recognize"
+        block = np.pad(block, ((0, 0), (rim, rim), (rim, rim)))
+        answer, _ = self._run({"do": "vectorize", "chips": chips, "rim": rim}, block)
         return answer["vectors"]
 
     def _read(self, read: Callable[[Any], Any], features: Any) -> Any:

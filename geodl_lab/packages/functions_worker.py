@@ -27,6 +27,9 @@ import numpy as np
 
 LENGTH = 8
 METHODS = ("getParameterInfo", "getConfiguration", "updateRasterInfo", "updatePixels", "vectorize")
+KINDS = "biuf"
+"""Kinds of numpy types that pixels have."""
+
 Message = tuple[dict[str, Any], list[np.ndarray]]
 
 
@@ -101,7 +104,8 @@ class RasterFunction:
         self._call("initialize", **self._fixed, model_as_file=True)
         parameters = self._call("getParameterInfo")
         rasters = [p for p in parameters if str(p.get("dataType")).startswith("raster")]
-        if len(rasters) != 1:
+        named = all(isinstance(p["name"], str) for p in parameters)
+        if len(rasters) != 1 or not named:
             raise AnswerError(f"it takes {len(rasters)} rasters, possible is one")
         self._raster = rasters[0]["name"]
         methods = [name for name in METHODS if callable(getattr(self._object, name, None))]
@@ -117,6 +121,8 @@ class RasterFunction:
         updated = self._call("updateRasterInfo", **infos, **scalars) or infos
         output = updated["output_info"]
         bands, kind = int(output["bandCount"]), np.dtype(output["pixelType"]).str[1:]
+        if kind[0] not in KINDS:
+            raise AnswerError(f"its output has the pixelType {kind!r}, needed are numbers")
         self._props = {**info, "pixelType": kind, "bandCount": bands}
         found = {"bands": bands, "pixel_type": kind, "geometry": self._call("getGeometryType")}
         self._call("getFields")
@@ -138,8 +144,12 @@ class RasterFunction:
     def vectorize(self, header: dict[str, Any], arrays: Sequence[np.ndarray]) -> Message:
         """Run ``vectorize`` on one block, or on chips of objects; answer the feature set."""
         (pixels,) = arrays
-        chips = (pixels,), (_ones(pixels),)
-        blocks = self._blocks(*(chips if header["chips"] else (pixels, _ones(pixels))))
+        mask = _ones(pixels)
+        if rim := header["rim"]:
+            mask[:] = 0
+            mask[:, rim:-rim, rim:-rim] = 1
+        given = ((pixels,), (mask,)) if header["chips"] else (pixels, mask)
+        blocks = self._blocks(*given)
         self.method = "vectorize"
         found = self._object.vectorize(**blocks)
         if not isinstance(found, dict) or "output_vectors" not in found:
@@ -149,7 +159,7 @@ class RasterFunction:
 
     def _blocks(self, pixels: Any, mask: Any) -> dict[str, Any]:
         blocks = {f"{self._raster}_pixels": pixels}
-        # All valid: the engine has filled what holds no data before.
+        # Valid but for an empty rim: the engine has filled what holds no data before.
         return blocks | ({f"{self._raster}_mask": mask} if self._masked else {})
 
     def _call(self, method: str, **given: Any) -> Any:
@@ -193,7 +203,7 @@ def _ones(pixels: np.ndarray) -> np.ndarray:
 
 def _numbers(values: Any) -> np.ndarray:
     array = np.asarray(values)
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in KINDS:
         raise AnswerError(f"it answered pixels of type {array.dtype}, needed are numbers")
     return array
 

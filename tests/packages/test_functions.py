@@ -95,6 +95,8 @@ DETECT = (
 )
 FOUND = """
     def found(self, value, ring):
+        if min(ring[2]) <= 0:  # wholly in the padding
+            return []
         attributes = {"Class": self.text["Classes"][value % 2]["Name"], "Confidence": 90.0}
         return [{"attributes": attributes, "geometry": {"rings": [ring + ring[:1]]}}]
 """
@@ -150,7 +152,7 @@ def numbered():
     """A raster of three rectangles with values of their own, all within a quarter window."""
     values = np.zeros((1, 80, 90), np.uint8)
     for value, (top, left, bottom, right) in enumerate(
-        [(5, 3, 12, 9), (20, 28, 27, 35), (60, 62, 66, 69)], 1
+        [(1, 2, 6, 5), (20, 28, 27, 35), (60, 62, 66, 69)], 1
     ):
         values[0, top:bottom, left:right] = value
     return wrap(values)
@@ -284,7 +286,7 @@ def test_each_object_is_found_once(pack, numbered, padding):
     pixels = (found.bounds - [x0, y1, x0, y1]).abs() / 0.6
     assert np.allclose(
         pixels[["miny", "minx", "maxy", "maxx"]].round(6)[["maxy", "minx", "miny", "maxx"]],
-        [(5, 3, 12, 9), (20, 28, 27, 35), (60, 62, 66, 69)],
+        [(1, 2, 6, 5), (20, 28, 27, 35), (60, 62, 66, 69)],
     )
 
 
@@ -511,7 +513,7 @@ def test_functions_that_cannot_do_the_task_are_refused(pack):
         pack((DETECT + FOUND).replace("class Detector", "class Classifier"))
     with pytest.raises(ModelError, match="raised SyntaxError"):
         pack("def broken(:")
-    with pytest.raises(ModelError, match=r"asks for a block of .*'wide'"):
+    with pytest.raises(ModelError, match=r"asks for blocks of .*'wide'"):
         pack((CLASSIFY + LEVELS).replace('self.text["ImageWidth"] - 2 * padding', "'wide'"))
 
 
@@ -547,6 +549,25 @@ def test_arguments_reach_the_function_and_the_decoder(pack, numbered):
         with_arguments(model, {"colour": 1})
     with pytest.raises(OptionError, match="padding 16 is not possible"):
         with_arguments(model, {"padding": 16})
+
+
+def test_arguments_travel_and_models_stay_apart(pack):
+    source = """
+    def getConfiguration(self, **scalars):
+        self.scalars = scalars
+        return {"padding": 4, "inputMask": True}
+
+    def classes(self, pixels):
+        return pixels[:1] * 0 + int(self.scalars["level"])
+"""
+    level = {**NUMBER, "name": "level", "value": 1}
+    one = pack(CLASSIFY + source, parameters=[level])
+    two = with_arguments(one, {"level": 2})
+    assert one.package.shape_yx == two.package.shape_yx == (SIDE, SIDE)
+    assert two.package.about["arguments"] == {"level": 2}
+    raster = make_raster((1, 40, 40))
+    for value, model in enumerate(pickle.loads(pickle.dumps([one, two])), 1):
+        assert (raster.dl.classify(model) == value).all()
 
 
 def test_dask_processes_get_the_package_with_the_model(pack):
