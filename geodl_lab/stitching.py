@@ -23,6 +23,7 @@ from geodl_lab.detections import (
     concatenate,
     edges,
     empty,
+    leans,
     touching_edges,
 )
 from geodl_lab.grid import Tile, Window
@@ -319,14 +320,8 @@ def _share(share: float, objects: Detections, i: np.ndarray, j: np.ndarray) -> A
     """Return the share for each pair: less where one of the two boxes leans."""
     if objects.corners is None:
         return share
-    leans = _leans(objects.corners)
-    return np.where(leans[i] | leans[j], share * LEANING, share)
-
-
-def _leans(corners: np.ndarray) -> np.ndarray:
-    """Mark boxes of corners (box, 4, 2) whose sides do not run along rows and columns, (box,)."""
-    low, high = corners.min(axis=1, keepdims=True), corners.max(axis=1, keepdims=True)
-    return ((corners != low) & (corners != high)).any(axis=(1, 2))
+    lean = leans(objects.corners)
+    return np.where(lean[i] | lean[j], share * LEANING, share)
 
 
 def group(pairs: np.ndarray, count: int) -> np.ndarray:
@@ -367,7 +362,7 @@ def _around(parts: np.ndarray, limit: float) -> np.ndarray:
     reaches more than ``limit`` pixels above all fragments is none of a straight object: that
     becomes upright.
     """
-    if not _leans(parts).any():
+    if not leans(parts).any():
         return upright(parts.reshape(-1, 2))
     shapes = shapely.convex_hull(shapely.linestrings(parts))
     order = np.lexsort((*parts.reshape(-1, 8).T, -shapely.area(shapes)))

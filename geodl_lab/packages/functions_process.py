@@ -294,7 +294,8 @@ def _close(child: subprocess.Popen[bytes]) -> None:
 
 
 def _signal(number: int) -> str:
-    name = signal.Signals(number).name
+    named = number in tuple(signal.Signals)  # real-time signals have no names
+    name = signal.Signals(number).name if named else f"signal {number}"
     return f"{name}, as when memory runs out" if name == "SIGKILL" else name
 
 
