@@ -97,8 +97,8 @@ class Detections:
     def clipped(self, area: Window) -> Detections:
         """Return boxes and masks cut off at the edges of ``area``; what is outside is dropped.
 
-        A box without width or height stays where all of it is inside. The corners of a rotated box
-        stay as they are: cut off, it would be no rectangle.
+        A box without width or height stays where all of it is inside. The corners of a box that
+        leans stay as they are: cut off, it would be no rectangle.
         """
         boxes, masks = clip_boxes(self.boxes, np.array(edges(area))), None
         kept = (boxes[:, :2] < boxes[:, 2:]).all(axis=1) | (boxes == self.boxes).all(axis=1)
@@ -110,7 +110,7 @@ class Detections:
             boxes[kept] if masks is None else masks.boxes,
             self.label_ids[kept],
             self.scores[kept],
-            None if self.corners is None else self.corners[kept],
+            None if self.corners is None else _clip_corners(self.corners[kept], area),
             masks,
         )
 
@@ -166,6 +166,18 @@ def concatenate(parts: Iterable[Detections]) -> Detections:
 def edges(window: Window) -> tuple[int, int, int, int]:
     """Return left, top, right and bottom in pixels."""
     return window.x, window.y, window.right, window.bottom
+
+
+def leans(corners: np.ndarray) -> np.ndarray:
+    """Mark boxes of corners (box, 4, 2) whose sides do not run along rows and columns, (box,)."""
+    low, high = corners.min(axis=1, keepdims=True), corners.max(axis=1, keepdims=True)
+    return ((corners != low) & (corners != high)).any(axis=(1, 2))
+
+
+def _clip_corners(corners: np.ndarray, area: Window) -> np.ndarray:
+    left, top, right, bottom = edges(area)
+    clipped = np.clip(corners, (left, top), (right, bottom))
+    return np.where(leans(corners)[:, None, None], corners, clipped)
 
 
 def clip_boxes(boxes: np.ndarray, limits: np.ndarray) -> np.ndarray:

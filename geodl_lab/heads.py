@@ -66,6 +66,28 @@ class ClassHead:
 
 
 @dataclass(frozen=True)
+class ClassValueHead:
+    """Class values that the model answers itself; whatever is none of them is nodata.
+
+    Parameters
+    ----------
+    values
+        Class values of the model.
+    """
+
+    values: tuple[int, ...]
+    dtype: np.dtype[Any] = np.dtype("uint8")
+    fill: float = NODATA
+    channels: int = 1
+
+    def __call__(self, scores: torch.Tensor) -> torch.Tensor:
+        """Map answered values (N, 1, H, W) to class values (N, 1, H, W), uint8."""
+        table = torch.tensor(self.values, dtype=scores.dtype, device=scores.device)
+        known = torch.isin(scores, table)  # NaN is no class either
+        return scores.where(known, torch.full_like(scores, NODATA)).to(torch.uint8)
+
+
+@dataclass(frozen=True)
 class ProbabilityHead:
     """Softmax probabilities, one channel a class; NaN is nodata."""
 

@@ -27,6 +27,8 @@ from geodl_lab.options import (
 )
 from geodl_lab.package import ModelPackage
 from geodl_lab.packages import open_model
+from geodl_lab.packages.functions import with_arguments
+from geodl_lab.packages.functions_network import FunctionNetwork
 from geodl_lab.pixels import dense_work, require_task
 from geodl_lab.raster import area_edges
 from geodl_lab.runs import Run, prepare, provenance
@@ -134,6 +136,8 @@ def with_threshold(model: Model, threshold: float | None) -> Model:
     if threshold is None:
         return model
     check_threshold(threshold)
+    if isinstance(model.network, FunctionNetwork):  # it drops what it is not sure of itself
+        return with_arguments(model, {"threshold": threshold})
     assert model.package.decoder is not None
     decoder = dataclasses.replace(model.package.decoder, threshold=threshold)
     return dataclasses.replace(model, package=dataclasses.replace(model.package, decoder=decoder))

@@ -22,6 +22,7 @@ DECODERS = ("auto", "boxes", "heatmap", "yolo", "masks")
 LAYOUTS = ("channels_last", "nchw")
 ACTIVATIONS = ("none", "sigmoid", "softmax")
 BOX_UNITS = ("pixels", "window")
+ANSWERS = ("scores", "values")
 YOLO_LAYOUTS = ("channels_first", "channels_last", "objectness")
 NODATA = 255
 DEFAULT_THRESHOLD = 0.5
@@ -351,6 +352,9 @@ class ModelPackage:
         How labels of whole images are read; None for other models.
     width
         Width of a window in pixels where it differs from ``window``, which then is the height.
+    answers
+        What a classifier answers: ``scores``, one channel a class, or ``values``, the class values
+        themselves in one channel.
     fixed_window
         True where the net accepts no other size.
     layout
@@ -373,12 +377,15 @@ class ModelPackage:
     about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     recognizer: Recognizer | None = None
     width: int | None = None
+    answers: str = "scores"
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise ModelError(f"task {self.task!r} is not one of {', '.join(TASKS)}")
         if self.layout not in LAYOUTS:
             raise ModelError(f"layout {self.layout!r} is not one of {', '.join(LAYOUTS)}")
+        if self.answers not in ANSWERS:
+            raise ModelError(f"answers {self.answers!r} is not one of {', '.join(ANSWERS)}")
         if (side := min(self.shape_yx)) < 1:
             raise ModelError(f"window {side} is not possible; take the model's tile size")
         values = [label.value for label in self.classes]

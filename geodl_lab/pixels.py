@@ -13,7 +13,14 @@ import xarray as xr
 from geodl_lab.dates import stack_dates
 from geodl_lab.errors import ModelError, OptionError
 from geodl_lab.grid import Window
-from geodl_lab.heads import ClassHead, EntropyHead, Head, ProbabilityHead, ValueHead
+from geodl_lab.heads import (
+    ClassHead,
+    ClassValueHead,
+    EntropyHead,
+    Head,
+    ProbabilityHead,
+    ValueHead,
+)
 from geodl_lab.inference import DenseWork, chunk_lattice, run_chunks
 from geodl_lab.lazy import lazy_dense
 from geodl_lab.options import check_threshold, make_options
@@ -200,7 +207,11 @@ def class_product(package: ModelPackage, threshold: float | None) -> Product:
     require_task(package, "classify")
     if threshold is not None:
         check_threshold(threshold)
-    head = ClassHead(tuple(label.value for label in package.classes), threshold)
+        _require_scores(package, "threshold")
+    values = tuple(label.value for label in package.classes)
+    head: Head = ClassHead(values, threshold)
+    if package.answers == "values":
+        head = ClassValueHead(values)
     return Product("class", head, classes=package.classes, attrs=class_attrs(package))
 
 
@@ -213,6 +224,7 @@ def probability_product(package: ModelPackage) -> Product:
         If the model does not classify.
     """
     require_task(package, "classify")
+    _require_scores(package, "probabilities")
     names = tuple(label.name for label in package.classes)
     return Product("probability", ProbabilityHead(len(names)), names)
 
@@ -226,6 +238,7 @@ def entropy_product(package: ModelPackage) -> Product:
         If the model does not classify.
     """
     require_task(package, "classify")
+    _require_scores(package, "entropy")
     return Product("entropy", EntropyHead(len(package.classes)), attrs={"units": "nat"})
 
 
@@ -256,6 +269,14 @@ def require_task(package: ModelPackage, task: str) -> None:
         raise ModelError(
             f"model {package.name!r} is made to {package.task}, not to {task}; call "
             f"da.dl.{package.task}({package.name!r}) or take another model"
+        )
+
+
+def _require_scores(package: ModelPackage, what: str) -> None:
+    if package.answers != "scores":
+        raise ModelError(
+            f"{what} is not possible with model {package.name!r}: it answers class values and no "
+            "scores; call da.dl.classify without threshold"
         )
 
 

@@ -144,6 +144,8 @@ def _check_turns(package: ModelPackage) -> None:
         why = "boxes, whose scores cannot be averaged over turns"
     elif decoder is not None and decoder.sized:
         why = "heights and widths, which a quarter turn would swap"
+    elif package.answers == "values":
+        why = "class values, which have no mean"
     else:
         return
     raise OptionError(f"model {package.name!r} answers {why}; leave tta out")

@@ -99,6 +99,11 @@ def prepare(data: xr.DataArray | xr.Dataset, model: Model, options: Options) -> 
             f"model {model.name!r} answers boxes, so there are no scores to compare at seams; "
             "leave seam_error out"
         )
+    if options.seam_error and model.package.answers == "values":
+        raise OptionError(
+            f"model {model.name!r} answers class values, so there are no scores to compare at "
+            "seams; leave seam_error out"
+        )
     if options.snap and model.package.task == "detect":
         raise OptionError("snap=True is for pixels; objects have no grid to be snapped to")
     if options.cell_size is not None:

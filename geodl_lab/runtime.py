@@ -32,7 +32,10 @@ LAYOUTS = {"channels_last": torch.channels_last, "nchw": torch.contiguous_format
 
 
 class Network(Protocol):
-    """A network that brings its own runtime, such as onnxruntime; modules of torch need none."""
+    """A network that brings its own runtime, such as onnxruntime; modules of torch need none.
+
+    What `placed` returns may have ``takes_stored``: True gets stored values in their own type.
+    """
 
     def placed(self, device: str, threads: int) -> Callable[[torch.Tensor], Any]:
         """Return what maps (N, C, H, W) on ``device`` to scores there, with ``threads`` threads."""
@@ -197,7 +200,9 @@ class Session:
             if self.device != "cpu":
                 stored = stored.pin_memory().to(self.device, non_blocking=True)
             # Laid out before it is scaled: stored values are smaller than floats.
-            x = _scaled(stored.contiguous(memory_format=LAYOUTS[self.layout]), inputs)
+            x = stored.contiguous(memory_format=LAYOUTS[self.layout])
+            if not getattr(self.network, "takes_stored", False):
+                x = _scaled(x, inputs)
             answer = self._mean_of_turns(x) if self.tta else self.network(x)
             return answer.float() if isinstance(answer, torch.Tensor) else answer
 

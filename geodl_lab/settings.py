@@ -33,6 +33,10 @@ COG_CACHE = 2**26
 READERS = 4
 """Threads that read windows of a file, where there are that many cores."""
 
+FUNCTION_TIMEOUT = 900.0
+"""Seconds after which a Python raster function that gives no answer is stopped; not part of any
+recipe."""
+
 
 def cores() -> int:
     """Return the number of CPU cores that this process may use."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import shapely
@@ -22,6 +23,7 @@ from geodl_lab.detections import (
     concatenate,
     edges,
     empty,
+    leans,
     touching_edges,
 )
 from geodl_lab.grid import Tile, Window
@@ -210,7 +212,8 @@ def _likeness(views: Views, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     one, other = areas(objects, i, strip), areas(objects, j, strip)
     least = np.minimum(one, other) if objects.masks is not None else np.maximum(one, other)
     most = box_areas(clip_boxes(clip_boxes(objects.boxes[i], objects.boxes[j]), strip))
-    near = most >= _share(SAME, objects) * least * (1 - ROUNDING)  # the others need no exact area
+    # The others need no exact area.
+    near = most >= _share(SAME, objects, i, j) * least * (1 - ROUNDING)
     shared = np.zeros(len(i))
     shared[near] = common(objects, i[near], j[near], strip[near])
     if objects.masks is not None:
@@ -220,7 +223,7 @@ def _likeness(views: Views, i: np.ndarray, j: np.ndarray) -> np.ndarray:
 
 
 def _alike(views: Views, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    return _likeness(views, i, j) >= _share(SAME, views.objects)
+    return _likeness(views, i, j) >= _share(SAME, views.objects, i, j)
 
 
 def _partners(views: Views, pairs: np.ndarray) -> np.ndarray:
@@ -229,7 +232,7 @@ def _partners(views: Views, pairs: np.ndarray) -> np.ndarray:
     Masks keep all: their pixels tell objects apart.
     """
     alike = _likeness(views, *pairs)
-    near = alike >= _share(SAME, views.objects)
+    near = alike >= _share(SAME, views.objects, *pairs)
     pairs, alike = pairs[:, near], alike[near]
     if views.objects.masks is not None:
         return pairs
@@ -297,7 +300,7 @@ def _shown(views: Views, i: np.ndarray, j: np.ndarray) -> np.ndarray:
 def _covered(views: Views, piece: np.ndarray, cover: np.ndarray) -> np.ndarray:
     """Mark fragments of objects that some window saw whole, shape (view,)."""
     shared = common(views.objects, piece, cover)
-    hidden = shared >= _share(COVERED, views.objects) * areas(views.objects, piece)
+    hidden = shared >= _share(COVERED, views.objects, piece, cover) * areas(views.objects, piece)
     covered = np.zeros(len(views), dtype=bool)
     covered[piece[hidden]] = True
     return covered
@@ -313,8 +316,12 @@ def _joined(views: Views, pairs: np.ndarray, left: np.ndarray) -> Detections:
     return concatenate([objects.select(alone & views.owned), united])
 
 
-def _share(share: float, objects: Detections) -> float:
-    return share if objects.corners is None else share * LEANING
+def _share(share: float, objects: Detections, i: np.ndarray, j: np.ndarray) -> Any:
+    """Return the share for each pair: less where one of the two boxes leans."""
+    if objects.corners is None:
+        return share
+    lean = leans(objects.corners)
+    return np.where(lean[i] | lean[j], share * LEANING, share)
 
 
 def group(pairs: np.ndarray, count: int) -> np.ndarray:
@@ -355,6 +362,8 @@ def _around(parts: np.ndarray, limit: float) -> np.ndarray:
     reaches more than ``limit`` pixels above all fragments is none of a straight object: that
     becomes upright.
     """
+    if not leans(parts).any():
+        return upright(parts.reshape(-1, 2))
     shapes = shapely.convex_hull(shapely.linestrings(parts))
     order = np.lexsort((*parts.reshape(-1, 8).T, -shapely.area(shapes)))
     kept, hull = [order[0]], shapes[order[0]]

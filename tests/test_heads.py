@@ -2,13 +2,20 @@ import pytest
 import torch
 
 from geodl_lab.errors import ModelError
-from geodl_lab.heads import ClassHead, LogitHead, ProbabilityHead
+from geodl_lab.heads import ClassHead, ClassValueHead, LogitHead, ProbabilityHead
 
 
 def test_class_head_maps_channels_to_values():
     scores = torch.tensor([[[[3.0, 0.0]], [[0.0, 1.0]]]])
     assert ClassHead((7, 40))(scores).tolist() == [[[[7, 40]]]]
     assert ClassHead((7, 40), threshold=0.9)(scores).tolist() == [[[[7, 255]]]]
+
+
+def test_class_value_head_keeps_classes_and_nothing_else():
+    answered = torch.tensor([[[[7.0, 40.0, 8.0, 7.5, -1.0, 263.0, torch.nan, torch.inf]]]])
+    values = ClassValueHead((7, 40))(answered)
+    assert values.dtype == torch.uint8
+    assert values.tolist() == [[[[7, 40, 255, 255, 255, 255, 255, 255]]]]
 
 
 def test_probability_head_is_a_softmax():

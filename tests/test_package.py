@@ -71,6 +71,7 @@ def test_class_values_are_bytes_in_channel_order():
         (lambda: Decoder("yolo", layout="mixed"), "layout 'mixed' is not one of"),
         (lambda: Decoder("boxes", anchors=((1, 1, 0, 2),)), "an anchor is cx, cy"),
         (lambda: package(task="dream"), "'dream' is not one of classify"),
+        (lambda: package(answers="words"), "'words' is not one of scores, values"),
         (lambda: package(window=0), "window 0 is not possible"),
         (lambda: package(task="detect"), "names no decoder"),
         (lambda: package(task="detect", classes=()), "names no class"),

@@ -43,6 +43,25 @@ def merged(found):
     return merge_windows(found, GRID.whole).boxes.astype(int).tolist()
 
 
+def with_corners(found):
+    """The same objects as rotated boxes that do not lean."""
+    x0, y0, x1, y1 = found.boxes.T
+    corners = np.stack([x0, y0, x1, y0, x1, y1, x0, y1], axis=1).reshape(-1, 4, 2)
+    return Detections(found.boxes, found.label_ids, found.scores, corners)
+
+
+box = st.tuples(st.integers(0, 330), st.integers(0, 230), st.integers(4, 60), st.integers(4, 60))
+
+
+@given(st.lists(box, min_size=1, max_size=12), st.floats(0, 3))
+def test_rotated_boxes_that_do_not_lean_are_merged_as_boxes(sizes, shift):
+    found = seen([(x, y, x + w, y + h) for x, y, w, h in sizes], shift=shift)
+    turned = [(tile, with_corners(objects)) for tile, objects in found]
+    expected, result = (merge_windows(each, GRID.whole) for each in (found, turned))
+    assert np.array_equal(result.boxes, expected.boxes)
+    assert np.array_equal(result.corners, with_corners(expected).corners)
+
+
 @st.composite
 def apart(draw):
     """Boxes in a 4 x 3 checkerboard of cells, so that none touches another."""

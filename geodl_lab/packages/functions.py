@@ -1,24 +1,272 @@
-"""Stand-in until Python raster functions are merged: packages open, and do not run."""
+"""Python raster functions of Esri packages, run in a process of their own and only under trust.
+
+Keys and calls as in Esri's raster-deep-learning repository (Apache-2.0) and the wiki of its
+raster-functions. What differs, on purpose: windows go to the function one by one (``batch_size`` 1)
+and without padding where it can be told so, because the context around a core, and that each object
+is found once, is the engine's work.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
 from typing import Any
 
-from geodl_lab.errors import TrustError
+import numpy as np
+import torch
+
+from geodl_lab import settings
+from geodl_lab.detections import TOUCH
+from geodl_lab.errors import ModelError, OptionError, TrustError
+from geodl_lab.package import DEFAULT_COLORS, Field, InputSpec, LabelClass, Recognizer
 from geodl_lab.packages.archives import Files
+from geodl_lab.packages.functions_arguments import THRESHOLDS, merged, scalars
+from geodl_lab.packages.functions_network import (
+    PIXELS,
+    POINT_SIZE,
+    FunctionNetwork,
+    scaled,
+)
+from geodl_lab.packages.functions_process import Function, FunctionError
 from geodl_lab.packages.wrap import Facts, closed
 from geodl_lab.runtime import Model
 
+USUAL = "uint8"
+"""Pixel type that a function is tried with where the package says none."""
+
+LARGEST = 2**14
+"""Pixels of a block's side that a function may ask for."""
+
+ALONE = 2.0**31
+"""Bytes per pixel that are noted of a function: more than there are, because its forwards go one
+after the other, so one gets all threads."""
+
 
 def open_function(
-    files: Files, name: str, text: dict[str, Any], facts: Facts, *, trust: bool
+    files: Files, name: str, text: Mapping[str, Any], facts: Facts, *, trust: bool | str
 ) -> Model:
-    """Return a model that can be looked at only."""
-    del trust
-    return closed(
-        facts,
-        TrustError(
-            f"{name!r} runs {text['InferenceFunction']!r}, a program, which was not run; if you "
+    """Open a package whose inference is a Python raster function.
+
+    Parameters
+    ----------
+    files
+        The package.
+    name
+        Its ``.emd``.
+    text
+        The JSON of the ``.emd``; ``InferenceFunction`` names the Python file.
+    facts
+        What the ``.emd`` says. Pixels reach the function as they are stored, in ``inputs.dtype``
+        or else the raster's own type; only where the function asks for a ``dataRange`` the scaling
+        of ``inputs`` is done first, and they are float32.
+    trust
+        True, or the hash of this package, lets the function run; else the model can only be looked
+        at.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, or the function does not run.
+    """
+    file = files.find(str(text.get("InferenceFunction")), beside=name)
+    facts = dataclasses.replace(facts, sha256=files.sha256)
+    if trust is not True and trust != files.sha256:
+        reason = (
+            f"model {facts.name!r} runs its own Python code ({file!r}), which was not run; if you "
             f"know where it is from, open it with trust=True (sha256 {files.sha256})"
-        ),
+        )
+        return closed(facts, TrustError(reason))
+    content = {name: files.read(name) for name in files.names if not name.endswith("/")}
+    if "BatchSize" in text:  # a batch that the package fixes would have seams inside
+        content[name] = json.dumps({**text, "BatchSize": 1}).encode()
+    function = Function(content, name, file, files.sha256)
+    masks = text.get("ModelType") == "InstanceDetection" or facts.decoder == "masks"
+    return _model(FunctionNetwork(function, facts, facts, masks))
+
+
+def with_arguments(model: Model, arguments: Mapping[str, Any]) -> Model:
+    """Return a raster function's model with other arguments.
+
+    Parameters
+    ----------
+    model
+        As `open_function` made it.
+    arguments
+        By the names in ``model.network.parameters``; those given before are kept. ``threshold``
+        and ``score_threshold`` are the same, ``padding`` is the context around a core in pixels;
+        ``batch_size`` and ``exclude_pad_detections`` have no effect.
+
+    Raises
+    ------
+    OptionError
+        If there is no such argument, or the value is not possible.
+    ModelError
+        If the model is no raster function, or does not run with them.
+    """
+    network = model.network
+    if not isinstance(network, FunctionNetwork):
+        raise ModelError(
+            f"model {model.name!r} is no raster function that runs, so it takes no arguments; "
+            "give options of the run, such as threshold= and padding="
+        )
+    given = merged(network.arguments, arguments)
+    return _model(dataclasses.replace(network, facts=network.said, arguments=given))
+
+
+def _model(network: FunctionNetwork) -> Model:
+    """Ask the function what it wants, run it once on nothing, and describe what came out."""
+    try:
+        network, halo = _configured(network)
+        # In the type of a run, so that what the function was told still holds then.
+        usual = np.zeros(network.facts.shape, network.facts.inputs.dtype or USUAL)
+        x = torch.from_numpy(usual.astype(np.float32) if scaled(network.facts.inputs) else usual)
+        # With all cores, as in a run: another number of threads would be another process.
+        answer = network.placed("cpu", settings.cores())(x)
+    except FunctionError as error:
+        raise ModelError(f"model {network.facts.name!r} does not run: {error}") from None
+    return _described(network, answer, halo)
+
+
+def _configured(network: FunctionNetwork) -> tuple[FunctionNetwork, int | None]:
+    """Return the network as the function wants it, and the padding that the package asks for."""
+    facts, worker = network.facts, network.worker("cpu", settings.cores())
+    loaded = worker.load()
+    method = "updatePixels" if facts.task in PIXELS else "vectorize"
+    if method not in loaded["methods"]:
+        raise ModelError(
+            f"model {facts.name!r} is made to {facts.task}, but its raster function "
+            f"{network.function.file!r} has no {method}; get a package whose ModelType fits"
+        )
+    parameters = tuple(loaded["parameters"])
+    given = scalars(parameters, network.arguments)
+    network = dataclasses.replace(network, scalars=given, parameters=parameters)
+    found = worker.configure(network.asked(np.dtype(facts.inputs.dtype or USUAL).str[1:]))
+    padding, height, width = _block(found["configuration"], facts)
+    inputs = _inputs(facts.inputs, found["configuration"])
+    if facts.task in PIXELS:  # for others the rim is made for each window: see PlacedFunction
+        height, width = height + 2 * padding, width + 2 * padding
+    facts = dataclasses.replace(facts, inputs=inputs, window=height, width=width)
+    if facts.task == "classify" and not facts.classes:
+        facts = dataclasses.replace(facts, task="regress", classes=_quantities(found["bands"]))
+    network = dataclasses.replace(
+        network,
+        facts=facts,
+        padding=padding,
+        points=not network.masks and found["geometry"] in (1, 2),
     )
+    defaults = {p["name"]: p.get("value") for p in parameters}
+    wanted = map(str, (facts.padding, padding, defaults.get("padding")))
+    return network, next((int(text) for text in wanted if text.strip("0").isdecimal()), None)
+
+
+def _described(network: FunctionNetwork, answer: Any, padding: int | None) -> Model:
+    """Return the model of a network that has answered once."""
+    facts = network.facts
+    dense = facts.task in PIXELS
+    crop = (facts.window - answer.shape[2]) // 2 if dense else 0
+    halo = _halo(network, padding, least=crop if dense else TOUCH + 1)
+    facts = dataclasses.replace(
+        facts,
+        width=None if facts.width == facts.window else facts.width,
+        fixed_window=True,
+        field=Field(finite=False, halo=halo, crop=crop, memory=ALONE),
+        decoder="masks" if network.masks else "boxes",
+        decoding=_decoding(network) if facts.task == "detect" else {},
+        recognizer=_recognizer(facts),
+        about={**facts.about, **_told(network.arguments)},
+    )
+    if dense and answer.shape[1] != (bands := len(facts.classes) if facts.task == "regress" else 1):
+        raise ModelError(
+            f"model {facts.name!r} answers {answer.shape[1]} bands; {facts.task} needs {bands}"
+        )
+    package = closed(facts, ModelError("replaced below")).package
+    answers = "values" if facts.task == "classify" else "scores"
+    package = dataclasses.replace(package, answers=answers, layout="nchw")
+    return Model(package, network, token=_token(network.arguments))
+
+
+def _halo(network: FunctionNetwork, padding: int | None, *, least: int) -> int:
+    """Return the context of a core: as the caller says, or the package, or a quarter window."""
+    side, given = min(network.facts.shape[2:]), network.arguments.get("padding")
+    quarter = max(side // 4, least)
+    if given is None:
+        return max(padding, least) if padding and padding < side / 2 else quarter
+    if not str(given).isdecimal() or not least <= int(given) < side / 2:
+        raise OptionError(
+            f"padding {given!r} is not possible with model {network.facts.name!r}; give {least} to "
+            f"{(side - 1) // 2} pixels"
+        )
+    return int(given)
+
+
+def _block(configuration: Mapping[str, Any], facts: Facts) -> tuple[int, int, int]:
+    """Return padding, and height and width inside it, that a function asks for, in pixels."""
+    _, _, height, width = facts.shape
+    try:
+        padding = int(configuration.get("padding") or 0)
+        ty = int(configuration.get("ty") or height - 2 * padding)
+        tx = int(configuration.get("tx") or width - 2 * padding)
+    except (TypeError, ValueError):
+        padding = ty = tx = -1
+    if padding < 0 or min(ty, tx) < 1 or max(ty, tx) + 2 * padding > LARGEST:
+        asked = {key: configuration.get(key) for key in ("tx", "ty", "padding")}
+        raise FunctionError(
+            f"its getConfiguration asks for blocks of {asked}; possible are pixels, {LARGEST} with "
+            "the padding on both sides"
+        )
+    return padding, ty, tx
+
+
+def _inputs(inputs: InputSpec, configuration: Mapping[str, Any]) -> InputSpec:
+    """Return the inputs with as many bands as the function extracts, scaled only if it asks."""
+    extracted = configuration.get("extractBands")
+    if isinstance(extracted, list) and len(extracted) != inputs.count:
+        if inputs.bands:
+            raise FunctionError(
+                f"its getConfiguration extracts {len(extracted)} bands and the package names "
+                f"{inputs.count}; get the package again"
+            )
+        inputs = dataclasses.replace(inputs, count=len(extracted))
+    if configuration.get("dataRange"):
+        return inputs
+    return dataclasses.replace(inputs, scale=1.0, mean=None, std=None, low=None, high=None)
+
+
+def _quantities(bands: int) -> tuple[LabelClass, ...]:
+    """Name the bands of a function that names no classes."""
+    names = ["value"] if bands == 1 else [f"band_{band}" for band in range(1, bands + 1)]
+    return tuple(
+        LabelClass(i, name, DEFAULT_COLORS[i % len(DEFAULT_COLORS)]) for i, name in enumerate(names)
+    )
+
+
+def _decoding(network: FunctionNetwork) -> dict[str, Any]:
+    """Return the decoder's fields."""
+    own = any(parameter["name"] in THRESHOLDS for parameter in network.parameters)
+    # What the function keeps by its own threshold is kept: to score just as much is enough there.
+    decoding = {"threshold": 0.0, **network.facts.decoding, **({"threshold": 0.0} if own else {})}
+    if "threshold" in network.arguments:
+        decoding["threshold"] = network.arguments["threshold"]
+    if network.points:
+        decoding.setdefault("box_size", POINT_SIZE)
+    return decoding
+
+
+def _recognizer(facts: Facts) -> Recognizer | None:
+    """Return how labels of chips are read; a function answers confidences, not logits."""
+    if facts.task != "recognize":
+        return None
+    return dataclasses.replace(facts.recognizer or Recognizer(), activation="none")
+
+
+def _told(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {"arguments": dict(arguments)} if arguments else {}
+
+
+def _token(arguments: Mapping[str, Any]) -> str:
+    """Tell models of one package with other arguments apart, wherever they travel."""
+    if not arguments:
+        return ""
+    return hashlib.sha256(json.dumps(arguments, sort_keys=True, default=str).encode()).hexdigest()

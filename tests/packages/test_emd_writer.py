@@ -202,16 +202,15 @@ def test_the_files_of_a_function_are_written_as_they_came(tmp_path):
 
 def test_what_cannot_be_written_leaves_nothing(tmp_path):
     model = from_torch(RegionDetector(), "detect", bands=1, classes=["a"], window=32)
-    with pytest.raises(ModelError, match="cannot be written: its module does not become"):
+    with pytest.raises(ModelError, match="cannot be written as TorchScript"):
         model.save(tmp_path / "x.dlpk")
     assert list(tmp_path.iterdir()) == []
     model = model_of("unbounded")
     with pytest.raises(OutputError, match="there is no folder"):
         model.save(tmp_path / "no" / "x.dlpk")
     (tmp_path / "x.dlpk").write_bytes(b"mine")
-    with pytest.raises(OutputError, match="exists; choose another name, or remove it first"):
-        model.save(tmp_path / "x.dlpk")
-    assert (tmp_path / "x.dlpk").read_bytes() == b"mine" and len(list(tmp_path.iterdir())) == 1
+    assert open_model(model.save(tmp_path / "x.dlpk")).package.name == model.name
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_numbers_that_json_does_not_know_are_written(tmp_path):
