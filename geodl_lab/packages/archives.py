@@ -6,12 +6,13 @@ import functools
 import hashlib
 import io
 import json
+import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from geodl_lab.errors import ModelError, first_line
+from geodl_lab.errors import ModelError, TrustError, first_line
 
 ENDINGS = (".dlpk", ".zip")
 DESCRIPTIONS = (".emd", ".json")
@@ -106,6 +107,17 @@ class Files:
             raise ModelError(f"{name!r} holds a {type(text).__name__}; a JSON object is needed")
         return text
 
+    def descriptions(self) -> list[str]:
+        """Return the names of files at the root that describe a package, or may."""
+        return [n for n in self.names if "/" not in n and n.lower().endswith(DESCRIPTIONS)]
+
+    def extract(self, folder: Path) -> None:
+        """Write all files below a new folder."""
+        for name in self.names:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(self.read(name))
+
     @functools.cached_property
     def _entries(self) -> dict[str, bytes]:
         try:
@@ -133,3 +145,25 @@ def open_files(path: Path) -> Files:
 def hash_bytes(content: bytes) -> str:
     """Return the sha256 of some bytes."""
     return hashlib.sha256(content).hexdigest()
+
+
+def is_trusted(trust: bool | str, sha256: str) -> bool:
+    """Tell whether somebody trusts the content of this hash.
+
+    Raises
+    ------
+    TrustError
+        If another hash is trusted, or what is given is none.
+    """
+    if isinstance(trust, bool):
+        return trust
+    if not isinstance(trust, str) or not re.fullmatch(r"[0-9a-fA-F]{64}", trust):
+        raise TrustError(
+            f"trust {trust!r} is no sha256; give True, or the hash of what you trust: {sha256}"
+        )
+    if trust.lower() != sha256:
+        raise TrustError(
+            f"trusted is the sha256 {trust.lower()}, but this content has {sha256}; get the model "
+            "again, or trust this one if you know where it is from"
+        )
+    return True
