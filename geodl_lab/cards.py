@@ -1,4 +1,4 @@
-"""What there is to know of a model: as plain values, as lines of text and as HTML."""
+"""What there is to know of a model: as plain values, and in words for people."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import dataclasses
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from geodl_lab._version import __version__
-from geodl_lab.package import Decoder, InputSpec, ModelPackage
+from geodl_lab.package import Decoder, ModelPackage
 from geodl_lab.planning import choose_window
 from geodl_lab.runtime import VIEWS, Closed, Model
 
@@ -88,7 +87,7 @@ def card(model: Model, **origin: Any) -> Card:
 def headline(card: Card) -> str:
     """Return name, version and title of a model as one line."""
     title = f": {card['title']}" if card["title"] else ""
-    return _line(f"{card['name']} {card['version']}{title}")
+    return one_line(f"{card['name']} {card['version']}{title}")
 
 
 def rows(card: Card) -> list[tuple[str, str]]:
@@ -99,7 +98,7 @@ def rows(card: Card) -> list[tuple[str, str]]:
         ("wants", _wants(card)),
         ("scaling", scaling_words(card)),
         ("fit", _fit_words(card["fit"])),
-        ("decoder", _decoder_words(card)),
+        ("scores", _score_words(card)),
         ("windows", _window_words(card)),
         ("runs", _runs(card)),
         ("accuracy", _said(card["accuracy"])),
@@ -108,7 +107,7 @@ def rows(card: Card) -> list[tuple[str, str]]:
         ("sha256", card["sha256"]),
         *((key, _said(card[key])) for key in list(card)[list(card).index("geodl_version") + 1 :]),
     ]
-    return [(label, _line(words)) for label, words in said if words]
+    return [(label, one_line(words)) for label, words in said if words]
 
 
 def text(card: Card, *, fold: int | None = None) -> str:
@@ -123,27 +122,10 @@ def text(card: Card, *, fold: int | None = None) -> str:
     return "\n".join(lines)
 
 
-def html(card: Card) -> str:
-    """Return a model's card as HTML for a notebook; every text of the package is escaped."""
-    first = ("about", "gives", "wants", "runs")
-    shown = rows(card)
-    if card["runnable"]:
-        shown = [row for row in shown if row[0] != "runs"] + [r for r in shown if r[0] == "runs"]
-        first = first[:-1]
-    rest = [row for row in shown if row[0] not in first]
-    return (
-        "<div style='max-width:60em;line-height:1.4'>"
-        f"<div><b>{escape(headline(card))}</b></div>"
-        f"{_table([row for row in shown if row[0] in first])}{_swatches(card['classes'])}"
-        f"<details><summary style='cursor:pointer;opacity:.75'>more</summary>{_table(rest)}"
-        "</details></div>"
-    )
-
-
 def names(classes: Sequence[Mapping[str, Any]], most: int = 6) -> str:
     """Return the names of classes on one line, the first ``most`` of many."""
     more = f", ... ({len(classes)})" if len(classes) > most else ""
-    return _line(", ".join(label["name"] for label in classes[:most]) + more)
+    return one_line(", ".join(label["name"] for label in classes[:most]) + more)
 
 
 def scaling_words(card: Mapping[str, Any]) -> str:
@@ -217,7 +199,7 @@ def _fit_words(fit: Mapping[str, Any] | None) -> str:
     return f"{FITS[fit['kind']]} {fit['height']} x {fit['width']} px" if fit else ""
 
 
-def _decoder_words(card: Card) -> str:
+def _score_words(card: Card) -> str:
     if card["recognizer"]:
         spread = card["recognizer"]["thresholds"]
         least = f"least scores {_numbers(spread)}" if spread else "usual least score"
@@ -235,7 +217,7 @@ def _window_words(card: Card) -> str:
     sides = card["window"] if isinstance(card["window"], list) else [card["window"]] * 2
     cut = f"{sides[0]} x {sides[1]} px, halo {card['halo']} px, stride {card['stride']} px"
     if card["task"] == "recognize":
-        return f"{sides[0]} x {sides[1]} px"
+        return "" if card["fit"] else f"the whole image at once, from {sides[0]} x {sides[1]} px"
     if card["exact"]:
         seams = "seams are exact"
     elif card["field"] == "finite":
@@ -295,7 +277,7 @@ def _plain(value: Any, depth: int = 0) -> Any:
     return value if isinstance(value, str | int | None) else str(value)
 
 
-def _line(words: str) -> str:
+def oneone_line(words: str) -> str:
     """Return text on one line, without what could steer a terminal, and not without end."""
     flat = " ".join("".join(c if c.isprintable() else " " for c in words).split())
     return flat if len(flat) <= LONGEST else f"{flat[:LONGEST]} ..."
@@ -303,38 +285,9 @@ def _line(words: str) -> str:
 
 def _class_lines(classes: list[Card], fold: int | None) -> list[str]:
     shown = classes[: len(classes) if fold is None else fold]
-    lines = [f"{c['value']:>3}  {c['color']}  {_line(c['name'])}" for c in shown]
+    lines = [f"{c['value']:>3}  {c['color']}  {one_line(c['name'])}" for c in shown]
     rest = len(classes) - len(shown)
     return lines + [f"... and {rest} more"] * bool(rest)
 
 
-def _table(pairs: Sequence[tuple[str, str]]) -> str:
-    cell = "text-align:left;vertical-align:top;padding:1px 1em 1px 0;border:0;background:none"
-    lines = (
-        f"<tr style='background:none'><td style='{cell};opacity:.7'>"
-        f"{escape(label.replace('_', ' '))}</td><td style='{cell};overflow-wrap:anywhere'>"
-        f"{escape(words)}</td></tr>"
-        for label, words in pairs
-    )
-    return f"<table style='border:0;margin:2px 0'>{''.join(lines)}</table>"
-
-
-def _swatches(classes: Sequence[Mapping[str, Any]]) -> str:
-    """Return classes as coloured squares with value and name; a long list folds."""
-    boxes = [
-        "<span style='display:inline-block;margin:0 12px 2px 0'><span style='display:inline-block;"
-        f"width:.9em;height:.9em;background:{escape(label['color'])};border:1px solid #8888;"
-        f"vertical-align:-1px'></span> {label['value']} {escape(_line(label['name']))}</span>"
-        for label in classes
-    ]
-    shown = f"<div>{''.join(boxes[:FOLDED])}</div>"
-    if len(boxes) > FOLDED:
-        shown += (
-            "<details><summary style='cursor:pointer;opacity:.75'>"
-            f"{len(boxes) - FOLDED} more classes</summary>{''.join(boxes[FOLDED:])}</details>"
-        )
-    return shown
-
-
 VIEWS["text"] = lambda model: text(card(model), fold=FOLDED)
-VIEWS["html"] = lambda model: html(card(model))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import tempfile
 
 import hypothesis
 import pytest
@@ -12,6 +14,9 @@ from geodl_lab.testing import RandomNet
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=25)
 hypothesis.settings.load_profile("default")
+
+# Models that the person who runs the tests has installed are none of their business.
+os.environ["GEODL_MODELS"] = os.path.join(tempfile.gettempdir(), "geodl-lab-tests-no-models")
 
 NETS = {
     "batchnorm": {"stride": 4, "norm": "batch"},
@@ -36,6 +41,13 @@ def random_model(request):
 def finite_model():
     """A random net with a finite field."""
     return from_torch(RandomNet(), bands=3, classes=list("abcd"), window=64)
+
+
+@pytest.fixture
+def models_folder(tmp_path, monkeypatch):
+    """An empty folder of installed models."""
+    monkeypatch.setenv("GEODL_MODELS", str(tmp_path / "models"))
+    return tmp_path / "models"
 
 
 @pytest.fixture

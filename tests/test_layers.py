@@ -20,6 +20,7 @@ ROWS = (
     ("boxes", "finders"),
     ("planning",),
     ("cards",),
+    ("card_html",),
     ("packages",),
     ("inference",),
     ("raster",),

@@ -157,7 +157,7 @@ def is_trusted(trust: bool | str, sha256: str) -> bool:
     """
     if isinstance(trust, bool):
         return trust
-    if not isinstance(trust, str) or not re.fullmatch(r"[0-9a-fA-F]{64}", trust):
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", str(trust)):
         raise TrustError(
             f"trust {trust!r} is no sha256; give True, or the hash of what you trust: {sha256}"
         )
