@@ -35,7 +35,8 @@ def _table(pairs: Sequence[tuple[str, str]]) -> str:
         f"{escape(words)}</td></tr>"
         for label, words in pairs
     )
-    return f"<table style='border:0;margin:2px 0;font-size:inherit;color:inherit'>{''.join(lines)}</table>"
+    style = "border:0;margin:2px 0;font-size:inherit;color:inherit"
+    return f"<table style='{style}'>{''.join(lines)}</table>"
 
 
 def _swatches(classes: Sequence[Mapping[str, Any]]) -> str:

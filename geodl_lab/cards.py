@@ -115,14 +115,20 @@ def text(card: Card, *, fold: int | None = None) -> str:
     lines = [headline(card)]
     for label, words in rows(card):
         gap = f"  {label.replace('_', ' '):<12}"
-        width = max(100, len(gap) + len(card["sha256"]))
-        lines += textwrap.wrap(words, width, initial_indent=gap, subsequent_indent=" " * len(gap))
+        lines += textwrap.wrap(
+            words,
+            100,
+            initial_indent=gap,
+            subsequent_indent=" " * len(gap),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
         if label == "gives":
             lines += [f"{' ' * 14}{line}" for line in _class_lines(card["classes"], fold)]
     return "\n".join(lines)
 
 
-def names(classes: Sequence[Mapping[str, Any]], most: int = 6) -> str:
+def names(classes: Sequence[Mapping[str, Any]], most: int = 4) -> str:
     """Return the names of classes on one line, the first ``most`` of many."""
     more = f", ... ({len(classes)})" if len(classes) > most else ""
     return one_line(", ".join(label["name"] for label in classes[:most]) + more)
@@ -277,7 +283,7 @@ def _plain(value: Any, depth: int = 0) -> Any:
     return value if isinstance(value, str | int | None) else str(value)
 
 
-def oneone_line(words: str) -> str:
+def one_line(words: str) -> str:
     """Return text on one line, without what could steer a terminal, and not without end."""
     flat = " ".join("".join(c if c.isprintable() else " " for c in words).split())
     return flat if len(flat) <= LONGEST else f"{flat[:LONGEST]} ..."

@@ -111,10 +111,10 @@ def classify(
 
     begun = time.monotonic()
     classify_file(
-        input, output, _opened(model, trust), overwrite=overwrite, resume=resume, area=extent, bands=_bands(bands),
-        cell_size=cell_size, snap=snap, threshold=threshold, device=device, precision=precision,
-        seam_tolerance=seam_tolerance, padding=padding, batch_size=batch_size, tta=tta,
-        progress=_bar("classify"),
+        input, output, _opened(model, trust), overwrite=overwrite, resume=resume, area=extent,
+        bands=_bands(bands), cell_size=cell_size, snap=snap, threshold=threshold, device=device,
+        precision=precision, seam_tolerance=seam_tolerance, padding=padding,
+        batch_size=batch_size, tta=tta, progress=_bar("classify"),
     )  # fmt: skip
     typer.echo(f"{output} written in {time.monotonic() - begun:.1f} s")
 
@@ -146,10 +146,10 @@ def detect(
 
     begun = time.monotonic()
     detect_file(
-        input, output, _opened(model, trust), overwrite=overwrite, resume=resume, area=extent, bands=_bands(bands),
-        cell_size=cell_size, threshold=threshold, device=device, precision=precision,
-        seam_tolerance=seam_tolerance, padding=padding, batch_size=batch_size, tta=tta,
-        progress=_bar("detect"),
+        input, output, _opened(model, trust), overwrite=overwrite, resume=resume, area=extent,
+        bands=_bands(bands), cell_size=cell_size, threshold=threshold, device=device,
+        precision=precision, seam_tolerance=seam_tolerance, padding=padding,
+        batch_size=batch_size, tta=tta, progress=_bar("detect"),
     )  # fmt: skip
     typer.echo(f"{output}: {read_count(output)} objects in {time.monotonic() - begun:.1f} s")
 
@@ -181,7 +181,7 @@ def list_models(as_json: AsJson = False) -> None:
     from geodl_lab.packages import installed, open_model  # noqa: PLC0415
 
     listed = [cards.card(open_model(name), where="bundled") for name in installed.bundled()]
-    listed += [{**one.card, "where": str(one.folder)} for one in installed.installed()]
+    listed += [{**one.card, **one.origin} for one in installed.installed()]
     if as_json:
         typer.echo(json.dumps(listed, indent=2))
         return
@@ -354,8 +354,9 @@ def _listed(card: dict[str, Any]) -> list[str]:
     from geodl_lab import cards  # noqa: PLC0415
 
     bands = ", ".join(card["bands"]) or f"{card['count']} bands"
+    where = f"installed {card['installed']}" if "installed" in card else "bundled"
     words = [card["name"], card["version"], card["task"], bands, cards.names(card["classes"])]
-    return [*map(cards.one_line, words), card["where"]]
+    return [*map(cards.one_line, words), where]
 
 
 def _columns(rows: list[list[str]]) -> list[str]:

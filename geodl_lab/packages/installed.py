@@ -92,6 +92,7 @@ class Installed:
             "source": self.source,
             "installed": self.date[:10],
             "trusted": self.trusted,
+            "content_sha256": self.sha256,
             "where": str(self.folder),
         }
 
