@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import glob
 import json
 import logging
 import os
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ def bundled() -> list[str]:
 
 def installed() -> list[Installed]:
     """Return all installed models: by name, newest version first, then the latest installed."""
-    found = _sorted(settings.models_folder().glob("[!.]*/*/*/installed.json"))
+    found = _sorted(settings.models_folder(), "*/*/*/installed.json")
     return sorted(found, key=lambda one: one.name)
 
 
@@ -119,7 +120,7 @@ def find(reference: str) -> list[Installed]:
     if not parts:
         return []
     version, sha256 = parts["version"], (parts["sha256"] or "").lower()
-    named = _sorted((settings.models_folder() / parts["name"]).glob("*/*/installed.json"))
+    named = _sorted(settings.models_folder(), f"{parts['name']}/*/*/installed.json")
     return [o for o in named if version in (None, o.version) and o.sha256.startswith(sha256)]
 
 
@@ -219,8 +220,10 @@ def read(file: Path) -> Installed | None:
         return None
 
 
-def _sorted(records: Iterable[Path]) -> list[Installed]:
-    found = [one for file in records if (one := read(file))]
+def _sorted(folder: Path, records: str) -> list[Installed]:
+    # Not Path.glob, which fails where another process removes a folder meanwhile.
+    names = glob.glob(records, root_dir=folder)
+    found = [one for name in names if (one := read(folder / name))]
     return sorted(found, key=lambda one: (_ordered(one.version), one.date), reverse=True)
 
 
