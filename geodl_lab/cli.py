@@ -198,12 +198,10 @@ def info(
 ) -> None:
     """Say what a model wants, gives and how it is run."""
     from geodl_lab import cards  # noqa: PLC0415
-    from geodl_lab.packages import installed, open_model  # noqa: PLC0415
+    from geodl_lab.packages import open_model, registry  # noqa: PLC0415
 
     model = open_model(name, trust=trust)
-    bundled = {"where": "bundled"} if name in installed.bundled() else {}
-    found = [] if bundled else installed.find(name)
-    card = cards.card(model, **bundled, **(found[0].origin if found else {}))
+    card = cards.card(model, **registry.origin_of(name))
     if seam_error:
         card["seam_error"] = _seam_error(model, max(model.package.shape_yx))
     typer.echo(json.dumps(card, indent=2) if as_json else cards.text(card))

@@ -105,7 +105,7 @@ def test_scaling_is_a_formula_with_its_numbers(inputs, words):
             "the whole image, stretched to 128 x 160 px",
         ),
         ({"about": {"license": "MIT"}}, "licence", "MIT"),
-        ({"about": {"accuracy": {"a": {"b": [1, 0.25]}, "c": None}}}, "accuracy", "a: b 1, 0.25; c"),
+        ({"about": {"accuracy": {"a": {"b": [1, 0.25]}, "c": None}}}, "accuracy", "a: b 1, 0.25;"),
     ],
 )  # fmt: skip
 def test_each_kind_is_said_in_words(said, label, words):

@@ -181,14 +181,15 @@ def _opened(folder: Path, trusted: bool) -> Model:
 
 
 def _check_unchanged(one: Installed) -> None:
-    present = {name: hash_bytes(one.files.read(name)) for name in one.files.names}
+    files = Files(one.folder / "package")
+    if files.sha256 == one.sha256:
+        return
+    present = {name: hash_bytes(files.read(name)) for name in files.names}
     changed = sorted({name for name, _ in present.items() ^ one.hashes.items()})
-    if changed or one.folder.name != Files(one.folder / "package").sha256:
-        raise ModelError(
-            f"the installed model {one.reference!r} is not what was installed: "
-            f"{', '.join(changed[:5]) or 'its record'} changed; remove {str(one.folder)!r} and "
-            "install it again"
-        )
+    raise ModelError(
+        f"the installed model {one.reference!r} is not what was installed: "
+        f"{', '.join(changed[:5])} changed; uninstall it and install it again"
+    )
 
 
 def named(model: Model, name: str, version: str) -> Model:

@@ -11,7 +11,7 @@ import torch
 
 from geodl_lab.errors import ModelError
 from geodl_lab.packages.archives import is_trusted, open_files
-from geodl_lab.packages.formats import find_path, read_package, refuse_facts
+from geodl_lab.packages.formats import find_path, identify, read_package, refuse_facts
 from geodl_lab.packages.installed import ZOO, bundled, find, installed, open_installed
 from geodl_lab.runtime import Model
 
@@ -68,6 +68,20 @@ def open_model(model: str | Path | Model, *, trust: bool | str = False, **facts:
 def list_models() -> list[str]:
     """Return the names of the bundled and the installed models, sorted."""
     return sorted({*bundled(), *(one.name for one in installed())})
+
+
+def origin_of(model: str | Path) -> dict[str, Any]:
+    """Return where a model that opens is from, for its card: format, place and hash to trust."""
+    if str(model) in bundled():
+        return {"where": "bundled"}
+    if found := find(str(model)):
+        return found[0].origin
+    files = open_files(Path(model))
+    return {
+        "format": identify(files)[0].name,
+        "content_sha256": files.sha256,
+        "where": str(Path(model).absolute()),
+    }
 
 
 def _by_name(name: str, trust: bool | str) -> Model | None:

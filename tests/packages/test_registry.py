@@ -5,6 +5,7 @@ from geodl_lab import list_models, open_model
 from geodl_lab.errors import ModelError, OptionError, TrustError
 from geodl_lab.packages import install
 from geodl_lab.packages.archives import Files
+from geodl_lab.packages.registry import origin_of
 
 BUNDLED = ["aerial-landcover", "naip-landcover", "naip-trees", "tree-crowns"]
 
@@ -75,3 +76,16 @@ def test_a_name_goes_before_a_path(package, monkeypatch, tmp_path, models_folder
     package("here")
     assert open_model("here").package.version == "3"
     assert open_model("./here").package.version == "1.0"
+
+
+def test_where_a_model_is_from_is_told(package, models_folder):
+    folder = package()
+    assert origin_of("naip-trees") == {"where": "bundled"}
+    assert origin_of(folder / "model.json") == {
+        "format": "geodl model",
+        "content_sha256": Files(folder).sha256,
+        "where": str(folder / "model.json"),
+    }
+    one = install(folder, trust=True)
+    assert origin_of("tiny@1.0") == one.origin and one.origin["trusted"]
+    assert one.origin["format"] == "geodl model" and one.origin["where"] == str(one.folder)
