@@ -27,6 +27,9 @@ FITS = {
     "network": "the whole image, scaled to the longer side of",
 }
 
+FRAMEWORKS = {"OnnxNetwork": "onnxruntime", "FunctionNetwork": "a Python raster function"}
+"""What runs networks that are no modules of torch, by the name of their class."""
+
 FOLDED = 24
 """Classes up to which all are shown."""
 
@@ -178,7 +181,9 @@ def _framework(network: Any) -> str:
         return "TorchScript"
     if any(home.startswith("torch.") for home in homes):
         return "PyTorch"
-    return "" if network is None or isinstance(network, Closed) else type(network).__name__
+    if network is None or isinstance(network, Closed):
+        return ""
+    return FRAMEWORKS.get(type(network).__name__, type(network).__name__)
 
 
 def _gives(card: Card) -> str:

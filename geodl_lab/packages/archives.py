@@ -157,13 +157,14 @@ def is_trusted(trust: bool | str, sha256: str) -> bool:
     """
     if isinstance(trust, bool):
         return trust
-    if not re.fullmatch(r"[0-9a-fA-F]{64}", str(trust)):
+    if not re.fullmatch("[0-9a-fA-F]{64}", str(trust)):
         raise TrustError(
-            f"trust {trust!r} is no sha256; give True, or the hash of what you trust: {sha256}"
+            f"trust={trust!r} is no sha256; give True, False or the hash of the content, here "
+            f"{sha256!r}"
         )
-    if trust.lower() != sha256:
+    if trust.lower() != sha256.lower():
         raise TrustError(
-            f"trusted is the sha256 {trust.lower()}, but this content has {sha256}; get the model "
-            "again, or trust this one if you know where it is from"
+            f"trust names the sha256 {trust.lower()!r}, but the content has {sha256!r}: it is not "
+            "what was trusted; look at it again, then give its hash"
         )
     return True

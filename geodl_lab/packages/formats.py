@@ -153,9 +153,10 @@ def _describes(files: Files, name: str) -> bool:
     if _is_emd(files, name) or PurePosixPath(name).name == "model.json":
         return True
     try:
-        return _is_native(files, name) or _is_mlm(files, name)
+        text = files.read_json(name)
     except ModelError:
         return False
+    return text.get("format") == native.FORMAT or _is_item(text)
 
 
 def _is_native(files: Files, name: str) -> bool:
@@ -167,15 +168,17 @@ def _is_native(files: Files, name: str) -> bool:
 
 
 def _is_mlm(files: Files, name: str) -> bool:
-    return name.lower().endswith(".json") and _is_item(files.read_json(name))
+    # Any STAC object that is named: its reader says best what it lacks.
+    return name.lower().endswith(".json") and "stac_version" in files.read_json(name)
 
 
 def _is_item(text: Mapping[str, Any]) -> bool:
+    """Tell whether JSON is a STAC item that describes a model."""
     properties = text.get("properties")
     return (
-        text.get("type") == "Feature"
+        "stac_version" in text
         and isinstance(properties, dict)
-        and any(key.startswith(("mlm:", "ml-model:")) for key in properties)
+        and any(key.startswith("mlm:") for key in properties)
     )
 
 

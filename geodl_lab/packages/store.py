@@ -95,8 +95,7 @@ def uninstall(reference: str) -> Installed:
     OutputError
         If the folder cannot be written.
     """
-    one, store = only(reference), settings.models_folder()
-    gone = store / f".removed-{uuid.uuid4().hex}"
+    one, store, gone = only(reference), settings.models_folder(), _gone()
     with _explained(store):
         with locks.alone(store / ".lock"):
             _sweep(store)
@@ -106,7 +105,7 @@ def uninstall(reference: str) -> Installed:
             finally:
                 os.close(lock)
             _prune(one.folder)
-        shutil.rmtree(gone, ignore_errors=True)  # what stays, the next one sweeps
+        shutil.rmtree(gone, ignore_errors=True)
     return one
 
 
@@ -153,6 +152,8 @@ def _published(staging: Path, one: Installed) -> Installed:
     """Give a staged model its place, unless it is there; called under the store's lock."""
     there = read(one.folder / "installed.json")
     if there is None:
+        if one.folder.exists():  # its record is damaged
+            one.folder.rename(_gone())
         one.folder.parent.mkdir(parents=True, exist_ok=True)
         staging.rename(one.folder)
         _sync(one.folder.parent)
@@ -161,6 +162,11 @@ def _published(staging: Path, one: Installed) -> Installed:
         there = dataclasses.replace(there, trusted=True)
         write(one.folder, there)
     return there
+
+
+def _gone() -> Path:
+    """Return the name of a hidden folder for what is removed; the next one who comes sweeps it."""
+    return settings.models_folder() / f".removed-{uuid.uuid4().hex}"
 
 
 @contextlib.contextmanager

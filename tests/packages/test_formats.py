@@ -54,7 +54,6 @@ def test_json_is_told_apart_by_what_it_holds(write):
     native, item = {"format": "geodl-model"}, ITEM
     for name, content, kind in (
         ("model.json", native, "geodl model"),
-        ("any.json", native, "geodl model"),
         ("any.json", item, "STAC MLM item"),
         ("model.json", item, "STAC MLM item"),
         ("model.json", {"format": "other"}, "geodl model"),  # whose reader says what is wrong
@@ -65,11 +64,10 @@ def test_json_is_told_apart_by_what_it_holds(write):
         assert identify(open_files(file))[0].name == kind
         assert identify(open_files(file.parent)) == identify(open_files(file))
         file.unlink()
+    assert identify(open_files(write("any.json", native)))[0].name == "geodl model"
 
 
-@pytest.mark.parametrize(
-    "content", [{}, {"type": "Feature"}, {**ITEM, "properties": []}, {**ITEM, "type": "Collection"}]
-)
+@pytest.mark.parametrize("content", [{}, {"type": "Feature"}, {"format": "geodl"}])
 def test_other_json_is_no_model(write, content):
     file = write("any.json", content)
     for path in (file, file.parent):
@@ -95,6 +93,16 @@ def test_several_descriptions_are_no_guess(write):
     file = write("a.emd", "{}")
     with pytest.raises(ModelError, match=r"more than one model: a.emd, b.emd; give the path of on"):
         open_model(file.parent)
+
+
+def test_a_stac_object_without_a_model_is_for_the_reader_to_refuse(write, reader):
+    calls = reader("mlm", "read_mlm")
+    other = write("collection.json", {**ITEM, "type": "Collection", "properties": {}})
+    assert open_model(other) == "model" and calls[0][1] == "collection.json"
+    with pytest.raises(ModelError, match="is no model package"):
+        open_model(other.parent)
+    write("item.json", ITEM)
+    assert identify(open_files(other.parent))[1] == "item.json"
 
 
 def test_readers_get_files_name_and_trust(write, reader):

@@ -63,10 +63,10 @@ def test_a_path_is_trusted_by_its_hash(package):
     folder = package()
     sha256 = Files(folder).sha256
     assert open_model(folder, trust=sha256).name == "tiny"
-    with pytest.raises(TrustError, match=f"trusted is the sha256 {'1' * 64}, but .* {sha256};"):
+    with pytest.raises(TrustError, match=f"the sha256 '{'1' * 64}', but .* '{sha256}'"):
         open_model(folder, trust="1" * 64)
     for trust in ("", "yes", None, 1):
-        with pytest.raises(TrustError, match=r"is no sha256; give True, or the hash"):
+        with pytest.raises(TrustError, match=r"is no sha256; give True.* the hash"):
             open_model(folder, trust=trust)
 
 

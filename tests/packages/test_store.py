@@ -119,12 +119,12 @@ def test_what_does_not_open_is_not_installed(package, tmp_path, models_folder):
 def test_trust_is_for_a_hash(package):
     folder = package()
     sha256 = Files(folder).sha256
-    with pytest.raises(TrustError, match=f"trusted is the sha256 {'0' * 64}, but .* has {sha256}"):
+    with pytest.raises(TrustError, match=f"the sha256 '{'0' * 64}', but .* has '{sha256}'"):
         install(folder, trust="0" * 64)
-    with pytest.raises(TrustError, match=r"trust 'yes' is no sha256; give True, or"):
+    with pytest.raises(TrustError, match=r"trust='yes' is no sha256; give True"):
         install(folder, trust="yes")
     assert install(folder, trust=sha256.upper()).trusted
-    with pytest.raises(TrustError, match="trusted is the sha256"):
+    with pytest.raises(TrustError, match="trust names the sha256"):
         open_model("tiny", trust="0" * 64)
     with pytest.raises(OptionError, match="'tiny' says itself what it wants and gives, so bands"):
         open_model("tiny", bands=["red"])
@@ -146,7 +146,7 @@ def test_what_was_changed_on_disk_is_refused_by_name(package, change):
     uninstall("tiny")  # what could not be opened is not in use
 
 
-def test_a_damaged_record_hides_one_model_only(package, caplog):
+def test_a_damaged_record_hides_one_model_only(package, caplog, tmp_path):
     install(package("a"), name="a")
     broken = install(package("b"), name="b")
     (broken.folder / "installed.json").write_text("{")
@@ -154,6 +154,8 @@ def test_a_damaged_record_hides_one_model_only(package, caplog):
     assert "is left out: Expecting" in caplog.text
     with pytest.raises(ModelError, match="no model 'b'"):
         open_model("b")
+    again = install(tmp_path / "b", name="b")
+    assert again.folder == broken.folder and open_model("b").name == "b"
 
 
 def test_uninstall_removes_it_all(package, models_folder):
@@ -185,7 +187,7 @@ def test_a_full_disk_leaves_nothing(package, disk, monkeypatch):
     monkeypatch.setenv("GEODL_MODELS", str(full))
     folder = package()
     (folder / "large.bin").write_bytes(bytes(200_000))
-    with pytest.raises(OutputError, match="No space left on device"):
+    with pytest.raises((ModelError, OutputError), match=r"No space left on device.*; make\s*room"):
         install(folder)
     assert visible(full) == [] and installed() == []
 

@@ -40,4 +40,4 @@ def test_python_runs_as_it_stands(tmp_path, monkeypatch, models_folder, capsys):
     said = capsys.readouterr().out
     assert len(names["trees"]) > 0 and "heatmap, least score" in said
     assert models_folder in names["one"].folder.parents and "crowns@1.0.0#" in said
-    assert f"trusted is the sha256 {'0' * 64}, but this content has" in said
+    assert f"the sha256 '{'0' * 64}', but the content has" in said
