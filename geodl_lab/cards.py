@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from geodl_lab._version import __version__
-from geodl_lab.package import Decoder, ModelPackage
+from geodl_lab.package import EXCLUSIVE_THRESHOLD, TAG_THRESHOLD, Decoder, ModelPackage
 from geodl_lab.planning import choose_window
 from geodl_lab.runtime import VIEWS, Closed, Model
 
@@ -211,17 +211,21 @@ def _fit_words(fit: Mapping[str, Any] | None) -> str:
 
 
 def _score_words(card: Card) -> str:
-    if card["recognizer"]:
-        spread = card["recognizer"]["thresholds"]
-        least = f"least scores {_numbers(spread)}" if spread else "usual least score"
-        return f"{card['recognizer']['activation']}, {least}"
     decoder = card["decoder"]
+    if recognizer := card["recognizer"]:
+        usual = EXCLUSIVE_THRESHOLD if recognizer["exclusive"] else TAG_THRESHOLD
+        return f"{recognizer['activation']}, {_least(recognizer['thresholds'], usual)}"
     if not decoder:
         return ""
     radius = f"radius {decoder['radius']} px" if decoder["name"] == "heatmap" else ""
     nms = f"nms {decoder['nms']:g}" if decoder["nms"] is not None else ""
-    least = f"least score {decoder['threshold']:g}"
+    least = _least(decoder.get("thresholds"), decoder["threshold"])
     return ", ".join(filter(None, (decoder["name"], least, radius, nms)))
+
+
+def _least(each: Sequence[float] | None, usual: float) -> str:
+    """Return the least score, or that of each class where they differ."""
+    return f"least score {_numbers(each) or f'{usual:g}'}"
 
 
 def _window_words(card: Card) -> str:

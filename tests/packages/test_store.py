@@ -42,13 +42,13 @@ def test_what_is_installed_is_what_opens(package, models_folder):
 
 def test_a_file_installs_its_folder_and_an_archive_its_files(package, tmp_path):
     folder = package()
-    (folder / "other.json").write_text('{"format": "geodl-model"}')
-    with pytest.raises(ModelError, match=r"more than one model: model.json, other.json; give the"):
+    (folder / "other.emd").write_text("{}")
+    with pytest.raises(ModelError, match=r"more than one model: model.json, other.emd; give the p"):
         install(folder)
     one = install(folder / "model.json")
     assert one.source == "model.json" and open_model("tiny").package.name == "tiny"
-    assert {"model.json", "other.json", "w.safetensors"} == set(one.hashes)
-    (folder / "other.json").unlink()
+    assert {"model.json", "other.emd", "w.safetensors"} == set(one.hashes)
+    (folder / "other.emd").unlink()
     shutil.make_archive(str(tmp_path / "x"), "zip", folder)
     two = install(tmp_path / "x.zip", name="zipped")
     assert two.source == "x.zip" and open_model("zipped").name == "zipped"
