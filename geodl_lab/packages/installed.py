@@ -77,8 +77,8 @@ class Installed:
     date: str
     trusted: bool
     main: str
-    hashes: Mapping[str, str]
-    card: Mapping[str, Any]
+    hashes: Mapping[str, str] = dataclasses.field(repr=False)
+    card: Mapping[str, Any] = dataclasses.field(repr=False)
 
     @property
     def reference(self) -> str:
