@@ -67,6 +67,13 @@ SeamError = Annotated[
     bool, typer.Option("--seam-error", help="Measure how far scores are off at seams.")
 ]
 Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
+Padding = Annotated[
+    int | None, typer.Option(metavar="N", help="Context in pixels on each side of a core.")
+]
+BatchSize = Annotated[
+    int | None, typer.Option(metavar="N", help="Windows a forward on a GPU, as memory holds.")
+]
+Trust = Annotated[bool, typer.Option("--trust", help="Let the model file's own code run.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 
@@ -92,7 +99,10 @@ def classify(
     threshold: Threshold = None,
     precision: Precision = "auto",
     seam_tolerance: SeamTolerance = None,
+    padding: Padding = None,
+    batch_size: BatchSize = None,
     tta: Tta = False,
+    trust: Trust = False,
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
@@ -101,9 +111,10 @@ def classify(
 
     begun = time.monotonic()
     classify_file(
-        input, output, model, overwrite=overwrite, resume=resume, area=extent, bands=_bands(bands),
-        cell_size=cell_size, snap=snap, threshold=threshold, device=device, precision=precision,
-        seam_tolerance=seam_tolerance, tta=tta, progress=_bar("classify"),
+        input, output, _opened(model, trust), overwrite=overwrite, resume=resume, area=extent,
+        bands=_bands(bands), cell_size=cell_size, snap=snap, threshold=threshold, device=device,
+        precision=precision, seam_tolerance=seam_tolerance, padding=padding,
+        batch_size=batch_size, tta=tta, progress=_bar("classify"),
     )  # fmt: skip
     typer.echo(f"{output} written in {time.monotonic() - begun:.1f} s")
 
@@ -122,7 +133,10 @@ def detect(
     threshold: Threshold = None,
     precision: Precision = "auto",
     seam_tolerance: SeamTolerance = None,
+    padding: Padding = None,
+    batch_size: BatchSize = None,
     tta: Tta = False,
+    trust: Trust = False,
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
@@ -132,9 +146,10 @@ def detect(
 
     begun = time.monotonic()
     detect_file(
-        input, output, model, overwrite=overwrite, resume=resume, area=extent, bands=_bands(bands),
-        cell_size=cell_size, threshold=threshold, device=device, precision=precision,
-        seam_tolerance=seam_tolerance, tta=tta, progress=_bar("detect"),
+        input, output, _opened(model, trust), overwrite=overwrite, resume=resume, area=extent,
+        bands=_bands(bands), cell_size=cell_size, threshold=threshold, device=device,
+        precision=precision, seam_tolerance=seam_tolerance, padding=padding,
+        batch_size=batch_size, tta=tta, progress=_bar("detect"),
     )  # fmt: skip
     typer.echo(f"{output}: {read_count(output)} objects in {time.monotonic() - begun:.1f} s")
 
@@ -161,40 +176,69 @@ def demo(
 
 @models.command("list")
 def list_models(as_json: AsJson = False) -> None:
-    """List the models that can be named."""
-    from geodl_lab import packages  # noqa: PLC0415
+    """List the models that can be named: bundled and installed."""
+    from geodl_lab import cards  # noqa: PLC0415
+    from geodl_lab.packages import installed, open_model  # noqa: PLC0415
 
-    rows = [_described(packages.open_model(name)) for name in packages.list_models()]
+    listed = [cards.card(open_model(name), where="bundled") for name in installed.bundled()]
+    listed += [{**one.card, **one.origin} for one in installed.installed()]
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        typer.echo(json.dumps(listed, indent=2))
         return
-    for row in rows:
-        typer.echo(f"{row['name']:<18}{row['task']:<10}{', '.join(row['bands']):<24}"
-                   f"{', '.join(label['name'] for label in row['classes'])}")  # fmt: skip
+    for line in _columns([_listed(card) for card in listed]):
+        typer.echo(line)
 
 
 @models.command()
 def info(
-    name: Annotated[str, typer.Argument(metavar="NAME")],
+    name: Annotated[str, typer.Argument(metavar="NAME|PATH")],
     as_json: AsJson = False,
     seam_error: SeamError = False,
+    trust: Trust = False,
 ) -> None:
     """Say what a model wants, gives and how it is run."""
+    from geodl_lab import cards  # noqa: PLC0415
+    from geodl_lab.packages import open_model, registry  # noqa: PLC0415
+
+    model = open_model(name, trust=trust)
+    card = cards.card(model, **registry.origin_of(name))
+    if seam_error:
+        card["seam_error"] = _seam_error(model, max(model.package.shape_yx))
+    typer.echo(json.dumps(card, indent=2) if as_json else cards.text(card))
+
+
+@models.command()
+def install(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A package, or its folder.")],
+    trust: Trust = False,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME[@VERSION]", help="What to call it.")
+    ] = None,
+) -> None:
+    """Copy a model into the folder of installed models, so that it opens by name."""
     from geodl_lab import packages  # noqa: PLC0415
 
-    model = packages.open_model(name)
-    row = _described(model)
-    if seam_error:
-        row["seam_error"] = _seam_error(model, max(model.package.shape_yx))
-    if as_json:
-        typer.echo(json.dumps(row, indent=2))
-        return
-    for key, value in row.items():
-        if key == "classes":
-            for label in value:
-                typer.echo(f"{'class':<16}{label['value']:>3}  {label['color']}  {label['name']}")
-        elif value not in (None, "", {}):
-            typer.echo(f"{key:<16}{value if not isinstance(value, list) else ', '.join(value)}")
+    one = packages.install(path, trust=trust, name=name)
+    typer.echo(f"{one.name} {one.version} is installed in {one.folder}")
+    typer.echo(f"sha256 {one.sha256}")
+    if one.trusted:
+        typer.echo(
+            "trusted: whatever code is in it runs as you, with your files and your network, "
+            "whenever the model runs"
+        )
+    elif not one.card["runnable"]:
+        typer.echo(f"it does not run as it is: {one.card['reason']}")
+
+
+@models.command()
+def uninstall(
+    name: Annotated[str, typer.Argument(metavar="NAME[@VERSION][#HASH]")],
+) -> None:
+    """Remove an installed model."""
+    from geodl_lab import packages  # noqa: PLC0415
+
+    one = packages.uninstall(name)
+    typer.echo(f"{one.reference} is uninstalled")
 
 
 def main() -> None:
@@ -296,30 +340,25 @@ def _seam_error(model: Any, window: int) -> dict[str, float]:
     return measure_on_texture(partial(plan, model), window).as_dict()
 
 
-def _described(model: Any) -> dict[str, Any]:
-    """Return what there is to know of a model, as plain values."""
-    from geodl_lab.planning import choose_window  # noqa: PLC0415
+def _opened(model: str, trust: bool) -> Any:
+    """Open a model here, so that what is trusted is only what this command names."""
+    from geodl_lab.packages import open_model  # noqa: PLC0415
 
-    package = model.package
-    (height, width), halo = choose_window(package)
-    return {
-        "name": package.name,
-        "version": package.version,
-        "task": package.task,
-        "description": package.about.get("description", ""),
-        "bands": list(package.inputs.bands),
-        "dtype": package.inputs.dtype,
-        "scale": package.inputs.scale,
-        "cell_size": package.inputs.cell_size,
-        "classes": [{"value": c.value, "name": c.name, "color": c.color} for c in package.classes],
-        "window": height if height == width else [height, width],
-        "halo": halo,
-        "stride": package.field.stride,
-        "field": "finite" if package.field.finite else "unbounded",
-        "recompute": round(height * width / (height - 2 * halo) / (width - 2 * halo), 2),
-        "sha256": package.sha256,
-        "license": package.about.get("license", ""),
-        "attribution": package.about.get("attribution", ""),
-        "accuracy": package.about.get("accuracy", {}),
-        "geodl_version": __version__,
-    }
+    return open_model(model, trust=trust)
+
+
+def _listed(card: dict[str, Any]) -> list[str]:
+    """Return a model as the columns of a list."""
+    from geodl_lab import cards  # noqa: PLC0415
+
+    bands = ", ".join(card["bands"]) or f"{card['count']} bands"
+    where = f"installed {card['installed']}" if "installed" in card else "bundled"
+    words = [card["name"], card["version"], card["task"], bands, cards.names(card["classes"])]
+    return [*map(cards.one_line, words), where]
+
+
+def _columns(rows: list[list[str]]) -> list[str]:
+    """Return rows of words as lines, each column as wide as its longest word."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    pairs = ([(word, width) for word, width in zip(row, widths, strict=True)] for row in rows)
+    return ["  ".join(f"{word:<{width}}" for word, width in row).rstrip() for row in pairs]

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +26,9 @@ from geodl_lab.package import InputSpec, ModelPackage
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 WRITERS: dict[str, Callable[[Model, Path], None]] = {}
 """What `Model.save` can write, by the ending of the file; `packages` fills it."""
+
+VIEWS: dict[str, Callable[[Model], str]] = {}
+"""How a model shows itself, as ``text`` and ``html``; `cards` fills it."""
 
 LAYOUTS = {"channels_last": torch.channels_last, "nchw": torch.contiguous_format}
 
@@ -65,7 +67,7 @@ class Closed:
         raise self.reason
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model:
     """A package and the network it describes, ready to run.
 
@@ -83,9 +85,9 @@ class Model:
     """
 
     package: ModelPackage
-    network: Any = field(repr=False, compare=False)
+    network: Any = field(compare=False)
     token: str = ""
-    state: tuple[tuple[int, int], ...] | None = field(default=None, repr=False, compare=False)
+    state: tuple[tuple[int, int], ...] | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -127,21 +129,13 @@ class Model:
         """Pickle; a process that receives it keeps one network, however often it comes."""
         return _received, (self.package, _packed(self.network), self.token)
 
-    def _repr_html_(self) -> str:
-        """Show name, task, bands and coloured classes; text of the package is escaped."""
-        package = self.package
-        swatches = "".join(
-            f"<span style='display:inline-block;margin:2px 10px 2px 0'><span style='display:"
-            f"inline-block;width:1em;height:1em;background:{c.color};border:1px solid #888;"
-            f"vertical-align:-2px'></span> {c.value} {escape(c.name)}</span>"
-            for c in package.classes
-        )
-        wants = ", ".join(package.inputs.bands) or f"{package.inputs.count} bands"
-        return (
-            f"<div><b>{escape(package.name)}</b> {escape(package.version)} &middot; {package.task}"
-            f"<br>{escape(str(package.about.get('description', '')))}<br>bands: {escape(wants)}"
-            f"<br>{swatches}</div>"
-        )
+    def __repr__(self) -> str:
+        """Say what there is to know of the model, as lines."""
+        return VIEWS["text"](self) if "text" in VIEWS else f"Model({self.name!r})"
+
+    def _repr_html_(self) -> str | None:
+        """Show it in a notebook."""
+        return VIEWS["html"](self) if "html" in VIEWS else None
 
 
 @dataclass(frozen=True, slots=True)

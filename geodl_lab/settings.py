@@ -7,6 +7,7 @@ free memory or load.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 MEMORY_BUDGET = 2 * 2**30
 """Bytes that the forwards running at one time may hold together."""
@@ -41,3 +42,15 @@ recipe."""
 def cores() -> int:
     """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def models_folder() -> Path:
+    """Return the folder of installed models: ``GEODL_MODELS``, or its place for this user.
+
+    The latter is that of the XDG Base Directory Specification; it may not be there yet.
+    """
+    if named := os.environ.get("GEODL_MODELS"):
+        return Path(named).absolute()
+    data = os.environ.get("XDG_DATA_HOME", "")
+    data = data if os.path.isabs(data) else os.path.expanduser("~/.local/share")
+    return Path(data, "geodl-lab", "models")

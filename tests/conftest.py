@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
+import tempfile
 
 import hypothesis
 import pytest
+import safetensors.torch
+import torch
 
-from geodl_lab import from_torch, settings
+from geodl_lab import from_torch, nets, settings
 from geodl_lab.testing import RandomNet
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=25)
 hypothesis.settings.load_profile("default")
+
+# Models that the person who runs the tests has installed are none of their business.
+os.environ["GEODL_MODELS"] = os.path.join(tempfile.gettempdir(), "geodl-lab-tests-no-models")
 
 NETS = {
     "batchnorm": {"stride": 4, "norm": "batch"},
@@ -36,6 +44,44 @@ def random_model(request):
 def finite_model():
     """A random net with a finite field."""
     return from_torch(RandomNet(), bands=3, classes=list("abcd"), window=64)
+
+
+@pytest.fixture
+def models_folder(tmp_path, monkeypatch):
+    """An empty folder of installed models."""
+    monkeypatch.setenv("GEODL_MODELS", str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def package(tmp_path):
+    """Writes a tiny model that opens at once, as a folder; answers the folder."""
+
+    def write(folder="package", *, weight=1.0, **said):
+        arguments = {
+            "in_channels": 1, "out_channels": 2, "widths": [4, 4],
+            "encoder_convs": [1, 1], "decoder_convs": [1],
+        }  # fmt: skip
+        folder = tmp_path / folder
+        folder.mkdir(parents=True)
+        tensors = nets.build("unet", arguments).state_dict()
+        tensors = {name: torch.full_like(tensor, weight) for name, tensor in tensors.items()}
+        safetensors.torch.save_file(tensors, folder / "w.safetensors")
+        text = {
+            "format": "geodl-model", "format_version": 1, "name": "tiny", "version": "1.0",
+            "task": "classify", "architecture": {"name": "unet", "arguments": arguments},
+            "weights": "w.safetensors", "input": {"bands": ["red"], "scale": 1 / 255},
+            "window": 64, "field": {"finite": True, "stride": 2, "halo": 6},
+            "classes": [
+                {"value": 0, "name": "land", "color": "#00aa00"},
+                {"value": 1, "name": "water", "color": "#0000aa"},
+            ],
+            **said,
+        }  # fmt: skip
+        (folder / "model.json").write_text(json.dumps(text))
+        return folder
+
+    return write
 
 
 @pytest.fixture

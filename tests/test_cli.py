@@ -13,6 +13,7 @@ import pytest
 import rasterio
 import safetensors.torch
 
+import geodl_lab.packages
 from geodl_lab import __version__, cli, nets, open_raster
 from geodl_lab.testing import make_raster, wrap
 
@@ -225,6 +226,58 @@ def test_models_are_listed_and_described(geodl, world):
     assert status == 0 and info["sha256"] in said and "tall tree" in said
     status, _, errors = geodl("models", "info", "nope")
     assert status == 2 and "no model 'nope': bundled are" in errors
+
+
+def test_models_are_installed_listed_and_uninstalled(geodl, world, models_folder):
+    status, said, _ = geodl("models", "install", world / "finder", "--name", "finder@3")
+    (folder,) = models_folder.glob("finder/3/*")
+    assert (status, said) == (
+        0, f"finder 3 is installed in {folder}\nsha256 {folder.name}\n"
+    )  # fmt: skip
+    status, said, _ = geodl("models", "list")
+    (line,) = [line for line in said.splitlines() if line.startswith("finder")]
+    assert line.split("  ")[0] == "finder" and "detect" in line and "tall tree" in line
+    assert "  3  " in line and "  installed 20" in line and said.count("  bundled") >= 4
+    (row,) = [m for m in json.loads(geodl("models", "list", "--json")[1]) if m["name"] == "finder"]
+    info = json.loads(geodl("models", "info", "finder", "--json")[1])
+    assert row == info and info["where"] == str(folder) and not info["trusted"]
+    said = geodl("models", "info", "finder@3")[1]
+    assert "  trusted     no\n" in said and f"  where       {folder}\n" in said
+    status, _, errors = geodl("models", "uninstall", "finder")
+    assert status == 2 and "in use by process" in errors and errors.count("\n") == 1
+    geodl("models", "install", world / "model", "--name", "other", "--trust")
+    status, said, _ = geodl("models", "uninstall", "other")
+    assert status == 0 and said.startswith("other@2#") and said.endswith(" is uninstalled\n")
+    assert geodl("models", "uninstall", "other")[0] == 2
+
+
+def test_an_install_says_what_trust_means(geodl, world, models_folder, monkeypatch):
+    said = geodl("models", "install", world / "model", "--trust")[1]
+    assert "trusted: whatever code is in it runs as you, with your files" in said
+    status, _, errors = geodl("models", "install", world / "model", "--name", "../x")
+    assert status == 2 and "the name '../x' is not possible" in errors
+    (models_folder / "file").touch()
+    monkeypatch.setenv("GEODL_MODELS", str(models_folder / "file"))
+    status, said, errors = geodl("models", "install", world / "model")
+    assert status == 2 and "could not be written" in errors and errors.count("\n") == 1
+
+
+def test_trust_and_padding_reach_the_run(geodl, world, out, monkeypatch):
+    opened, real = [], geodl_lab.packages.open_model
+
+    def spy(model, *, trust):
+        opened.append(trust)
+        return real(model, trust=trust)
+
+    monkeypatch.setattr("geodl_lab.packages.open_model", spy)
+    assert geodl(*command(world, out, "--trust", "--padding", "10", "--batch-size", "2"))[0] == 0
+    recipe = json.loads(open_raster(out / "a.tif").attrs["geodl_recipe"])
+    assert recipe["halo"] == 10 and opened == [True]
+    run = command(world, out, "--padding", "8", model="finder", task="detect", to="a.parquet")
+    assert geodl(*run)[0] == 0 and opened == [True, False]
+    status, _, errors = geodl(*command(world, out, "--padding", "-1", "--overwrite"))
+    assert status == 2 and "padding -1 is not possible" in errors
+    assert geodl(*command(world, out, "--batch-size", "0", "--overwrite"))[0] == 2
 
 
 def test_debug_shows_the_traceback(geodl, world, out):

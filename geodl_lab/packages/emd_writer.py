@@ -25,7 +25,7 @@ from geodl_lab.packages.emd_inputs import DATES
 from geodl_lab.packages.emd_keys import Emd
 from geodl_lab.packages.emd_outputs import TYPES
 from geodl_lab.packages.portable import portable
-from geodl_lab.runtime import WRITERS, Model
+from geodl_lab.runtime import Model
 from geodl_lab.staging import staged
 
 DATE = 1980, 1, 1, 0, 0, 0
@@ -236,6 +236,3 @@ def _plain(value: Any) -> Any:
 def _file_name(stem: str) -> str:
     """Return a name that any file system takes."""
     return re.sub(r"[^\w.-]+", "_", stem).strip(".") or "model"
-
-
-WRITERS[".dlpk"] = write_dlpk
