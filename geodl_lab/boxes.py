@@ -55,8 +55,19 @@ def read_boxes(answer: Any, index: int, package: ModelPackage, window: Window) -
         found, nms = read_dense(answer, index, package), nms or USUAL_NMS
     else:
         found = _read_dict(answer[index], package, window.shape_yx)
+    found = _above(found, package)
     found = suppress(found, nms) if nms else found
     return _near(found, window.shape_yx).moved(window.x, window.y)
+
+
+def _above(found: Detections, package: ModelPackage) -> Detections:
+    """Keep what scores more than its own class's threshold, where classes have one each."""
+    assert package.decoder is not None
+    if not package.decoder.thresholds:
+        return found
+    least = np.zeros(256)
+    least[package.class_values] = package.decoder.thresholds
+    return found.select(found.scores > least[found.label_ids])
 
 
 def _check_count(answer: Any, index: int, package: ModelPackage) -> None:

@@ -195,7 +195,7 @@ class Decoder:
         dicts), ``heatmap`` (centre peaks, one channel a class, then optionally log height and log
         width), ``regions`` (connected score regions).
     threshold
-        Least score, 0..1; objects score strictly more.
+        Least score, 0..1; objects score strictly more. With ``thresholds`` it is their least.
     radius
         Pixels around a peak in which no other may stand (heat maps).
     box_size
@@ -215,6 +215,9 @@ class Decoder:
     layout
         Of YOLO: ``channels_first`` (4 + K, box), ``channels_last`` (box, 4 + K) or ``objectness``
         (box, 5 + K) for K classes; "" is told by the shape.
+    thresholds
+        Least score of each class, in their order; of models that answer objects. Empty is
+        ``threshold`` for all.
     """
 
     name: str
@@ -226,9 +229,17 @@ class Decoder:
     nms: float | None = None
     anchors: tuple[tuple[float, ...], ...] = ()
     layout: str = ""
+    thresholds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "anchors", _anchors(self.anchors))
+        object.__setattr__(self, "thresholds", _scores(self.thresholds))
+        object.__setattr__(self, "threshold", min(self.thresholds, default=self.threshold))
+        if self.thresholds and not self.answers_objects:
+            raise ModelError(
+                f"thresholds are for decoders that answer objects, not for {self.name!r}; give "
+                "one threshold for all classes"
+            )
         for option, value, possible in (
             ("decoder", self.name, ("boxes", "yolo", "masks", "heatmap", "regions")),
             ("activation", self.activation, ACTIVATIONS),
@@ -293,8 +304,7 @@ class Recognizer:
             raise ModelError(
                 f"activation {self.activation!r} is not one of {', '.join(ACTIVATIONS)}"
             )
-        if not all(_real(score) and 0 <= score <= 1 for score in self.thresholds):
-            raise ModelError(f"thresholds {self.thresholds!r} are outside 0..1; give numbers in it")
+        object.__setattr__(self, "thresholds", _scores(self.thresholds))
 
     def threshold(self, index: int) -> float:
         """Return the least score of the label at ``index``."""
@@ -364,13 +374,13 @@ class ModelPackage:
             raise ModelError(f"model {self.name!r} names no class; name them, as in ['tree']")
         if self.task == "detect" and self.decoder is None:
             raise ModelError(f"model {self.name!r} detects objects but names no decoder")
-        if self.task == "recognize":
-            self._check_labels()
-
-    def _check_labels(self) -> None:
-        if self.recognizer is None or not self.classes:
+        if self.task == "recognize" and (self.recognizer is None or not self.classes):
             raise ModelError(f"model {self.name!r} recognizes images but names no labels")
-        thresholds, labels = len(self.recognizer.thresholds), len(self.classes)
+        self._check_thresholds()
+
+    def _check_thresholds(self) -> None:
+        reader = self.decoder or self.recognizer
+        thresholds, labels = len(reader.thresholds) if reader else 0, len(self.classes)
         if thresholds not in (0, labels):
             raise ModelError(
                 f"model {self.name!r} has {thresholds} thresholds for {labels} labels; give one "
@@ -416,6 +426,14 @@ def _anchors(anchors: Any) -> tuple[tuple[float, ...], ...]:
             "two above 0, as in anchors=[(8, 8, 16, 16)]"
         )
     return rows
+
+
+def _scores(numbers: Any) -> tuple[float, ...]:
+    """Return scores 0..1 as plain numbers."""
+    row = tuple(numbers) if isinstance(numbers, Sequence) and not _text(numbers) else (numbers,)
+    if not all(_real(score) and 0 <= score <= 1 for score in row):
+        raise ModelError(f"thresholds {numbers!r} are outside 0..1; give a list of numbers in it")
+    return tuple(map(float, row))
 
 
 def _check_dtype(name: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,14 @@ import numpy as np
 import torch
 
 from geodl_lab.errors import ModelError
-from geodl_lab.package import DEFAULT_THRESHOLD, InputSpec, LabelClass, make_classes
+from geodl_lab.package import (
+    DEFAULT_THRESHOLD,
+    Fit,
+    InputSpec,
+    LabelClass,
+    Recognizer,
+    make_classes,
+)
 from geodl_lab.packages.wrap import Facts, wrap
 from geodl_lab.runtime import Model, fingerprint, hash_network
 
@@ -35,9 +43,14 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
     radius: int = 2,
     box_size: float | None = None,
     size_unit: float = 1.0,
-    activation: str = "none",
+    activation: str | None = None,
     nms: float | None = None,
     anchors: Sequence[Sequence[float]] = (),
+    thresholds: Sequence[float] = (),
+    exclusive: bool = True,
+    fit: str | None = None,
+    fixed_chip: bool = False,
+    blacken: bool = False,
     name: str = "",
 ) -> Model:
     """Wrap a module that maps float bands (N, C, H, W) to scores or boxes.
@@ -48,10 +61,10 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
     Parameters
     ----------
     module
-        For ``classify``: answers scores (N, K, H, W); for ``regress``: values (N, K, H, W). For
-        ``detect``: see ``decoder``.
+        For ``classify``: answers scores (N, K, H, W); for ``regress``: values (N, K, H, W); for
+        ``recognize``: scores (N, K) of whole images. For ``detect``: see ``decoder``.
     task
-        ``classify``, ``detect`` or ``regress``.
+        ``classify``, ``detect``, ``regress`` or ``recognize``.
     bands
         Names of the input bands in order, or their number.
     classes
@@ -99,19 +112,34 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
         Least score 0..1 of an object.
     radius, box_size, size_unit
         Of heat maps, see `geodl_lab.package.Decoder`.
-    activation, anchors
-        Of dense boxes and YOLO: what makes 0..1 of their scores (``none``, ``sigmoid``,
-        ``softmax``), and (cx, cy, w, h) in window pixels for boxes that are offsets.
+    activation
+        What makes 0..1 of the scores of dense boxes, YOLO and labels: ``none``, ``sigmoid`` or
+        ``softmax``. Default for labels ``softmax`` if ``exclusive``, else ``sigmoid``; for others
+        ``none``.
+    anchors
+        (cx, cy, w, h) in window pixels for dense boxes that are offsets.
     nms
         IoU above which two boxes of one class of one window are one object; default 0.5 for dense
         boxes and YOLO, none for lists of dicts, whose modules have done it themselves.
+    thresholds
+        Least score of each class, in their order: of labels, and of objects that the module
+        answers itself. Empty is ``threshold`` for objects; for labels 0.025 if ``exclusive``,
+        else 0.5.
+    exclusive
+        Of labels: True if one is right, False if each may be by itself.
+    fit
+        How a whole image is brought to ``window`` (``squash``, ``crop``, ``fill``, ``network``;
+        see `geodl_lab.package.Fit`); for ``recognize`` and ``detect``. None takes its pixels as
+        they are.
+    fixed_chip, blacken
+        Of labels of features, see `geodl_lab.package.Recognizer`.
     name
         Name in results; default the class of the module.
 
     Returns
     -------
     Model
-        For ``da.dl.classify`` or ``da.dl.detect``.
+        For ``da.dl.classify``, ``da.dl.detect``, ``da.dl.regress`` or ``da.dl.recognize``.
 
     Raises
     ------
@@ -127,10 +155,14 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
     if task == "regress" and not classes:
         classes = ("value",)
     module.eval()
+    spec = _inputs(bands, scale, mean, std, dtype, cell_size)
+    labels = task == "recognize"
+    if activation is None:
+        activation = ("softmax" if exclusive else "sigmoid") if labels else "none"
     facts = Facts(
         name=name or type(module).__name__,
         task=task,
-        inputs=_inputs(bands, scale, mean, std, dtype, cell_size),
+        inputs=spec if fit is None else _fitted(spec, fit, task, window),
         classes=make_classes(classes, first=1 if task == "detect" else 0),
         window=window,
         fixed_window=fixed_window,
@@ -145,7 +177,11 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
             "activation": activation,
             "nms": nms,
             "anchors": anchors,
+            "thresholds": thresholds,
         },
+        recognizer=Recognizer(exclusive, activation, thresholds, fixed_chip, blacken)  # type: ignore[arg-type]
+        if labels
+        else None,
         sha256=hash_network(module),
     )
     # Modules may differ in more than their tensors, so each wrapping gets a name of its own.
@@ -171,6 +207,15 @@ def _inputs(
             f"bands, scale, mean or std are of a wrong type ({error}); give a list of names or "
             "their number, one number for scale, and one a band for mean and std"
         ) from error
+
+
+def _fitted(spec: InputSpec, fit: str, task: str, window: int) -> InputSpec:
+    if task not in ("recognize", "detect"):
+        raise ModelError(
+            f"fit {fit!r} is for whole images that are recognized, or searched for objects, not to "
+            f"{task}; leave it out"
+        )
+    return dataclasses.replace(spec, fit=Fit(fit, window, window))
 
 
 def _whole(number: Any) -> bool:
