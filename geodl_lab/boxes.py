@@ -65,9 +65,9 @@ def _above(found: Detections, package: ModelPackage) -> Detections:
     assert package.decoder is not None
     if not package.decoder.thresholds:
         return found
-    least = np.zeros(256)
-    least[package.class_values] = package.decoder.thresholds
-    return found.select(found.scores > least[found.label_ids])
+    least = dict(zip(package.class_values.tolist(), package.decoder.thresholds, strict=True))
+    own = [least[value] for value in found.label_ids.tolist()]
+    return found.select(found.scores > np.array(own, dtype=np.float64))
 
 
 def _check_count(answer: Any, index: int, package: ModelPackage) -> None:

@@ -23,6 +23,7 @@ LAYOUTS = ("channels_last", "nchw")
 ACTIVATIONS = ("none", "sigmoid", "softmax")
 YOLO_LAYOUTS = ("channels_first", "channels_last", "objectness")
 NODATA = 255
+LARGEST_ID = 2**31
 DEFAULT_THRESHOLD = 0.5
 FITS = ("squash", "crop", "fill", "network")
 EXCLUSIVE_THRESHOLD, TAG_THRESHOLD = 0.025, 0.5
@@ -41,7 +42,7 @@ class LabelClass:
     Parameters
     ----------
     value
-        Class value, 0 to 254 (255 is nodata).
+        Class value, from 0; of pixels at most 254 (255 is nodata).
     name
         Name shown to people.
     color
@@ -55,7 +56,7 @@ class LabelClass:
     def __post_init__(self) -> None:
         if not _text(self.name):
             raise ModelError(f"class name {self.name!r} is no text; write it as in 'tree'")
-        if not _whole(self.value) or not 0 <= self.value < NODATA:
+        if not _whole(self.value) or not 0 <= self.value < LARGEST_ID:
             raise ModelError(
                 f"class {self.name!r} has the value {self.value!r}; possible are 0..254"
             )
@@ -370,6 +371,11 @@ class ModelPackage:
         values = [label.value for label in self.classes]
         if len(set(values)) != len(values):
             raise ModelError(f"model {self.name!r} gives two classes the same value: {values}")
+        if self.task in ("classify", "regress") and max(values, default=0) >= NODATA:
+            raise ModelError(
+                f"model {self.name!r} has a class of pixels with the value {max(values)}; possible "
+                "are 0..254"
+            )
         if self.task == "detect" and not self.classes:
             raise ModelError(f"model {self.name!r} names no class; name them, as in ['tree']")
         if self.task == "detect" and self.decoder is None:
@@ -394,8 +400,10 @@ class ModelPackage:
 
     @property
     def class_values(self) -> np.ndarray:
-        """Class values in channel order, shape (class,), uint8."""
-        return np.array([label.value for label in self.classes], dtype=np.uint8)
+        """Class values in channel order, shape (class,), uint8 of pixels, else int64."""
+        of_pixels = self.task in ("classify", "regress")
+        values = [label.value for label in self.classes]
+        return np.array(values, dtype=np.uint8 if of_pixels else np.int64)
 
 
 def _whole(value: Any) -> bool:

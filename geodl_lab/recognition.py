@@ -135,7 +135,7 @@ def label_table(
     table = pandas.DataFrame(
         {
             "label": pandas.array([label.name for label in package.classes], dtype="str"),
-            "label_id": package.class_values.astype(np.int64),
+            "label_id": package.class_values,
             "score": scores,
             "threshold": least,
             "predicted": scores > least,

@@ -34,7 +34,8 @@ def test_class_values_are_bytes_in_channel_order():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: LabelClass(255, "x", "#000000"), "possible are 0..254"),
+        (lambda: package(classes=make_classes([(255, "x", "#000000")])), "possible are 0..254"),
+        (lambda: LabelClass(-1, "x", "#000000"), "possible are 0..254"),
         (lambda: LabelClass("1", "x", "#000000"), "value '1'; possible are 0..254"),
         (lambda: LabelClass(1.5, "x", "#000000"), "value 1.5; possible are 0..254"),
         (lambda: LabelClass(1, 2, "#000000"), "class name 2 is no text"),
