@@ -162,7 +162,9 @@ def plan_for(run: Run, window_yx: tuple[int, int], shape_yx: tuple[int, int]) ->
         field = dataclasses.replace(field, finite=False, stride=1, halo=0, crop=0)
         package = dataclasses.replace(package, window=height, width=width, field=field)
         model = dataclasses.replace(model, package=package)
-    return _plan(model, shape_yx, run.options)
+    planned = _plan(model, shape_yx, run.options)
+    recipe = dataclasses.replace(planned.recipe, exact=planned.recipe.exact or not field.finite)
+    return dataclasses.replace(planned, recipe=recipe)
 
 
 def refuse_window_options(options: Options) -> None:
@@ -201,7 +203,8 @@ def check(data: xr.DataArray | xr.Dataset, model: Model, options: Options) -> Ru
         cells = model_grid(raster, _cell_size(raster, model, options.cell_size))
         source, grid = Resampled(source, cells), blank_raster(raster, cells)
     planned = _plan(model, grid.shape_yx, options)
-    say_if_unreferenced(raster)
+    if model.package.task != "recognize":  # labels have no coordinates
+        say_if_unreferenced(raster)
     if model.package.inputs.fit is None:
         say_if_other_cell_size(grid, model.package.inputs)
     return Run(raster, grid, planned, source, _area(raster, grid, cells, options), options, cells)

@@ -145,3 +145,16 @@ def test_what_pads_an_answer_below_the_threshold_is_not_looked_at(row):
     answer["scores"] = torch.tensor([0.9, 0.9])
     with pytest.raises(ModelError, match="a box that is none"):
         read_boxes([answer], 0, package(), WINDOW)
+
+
+def test_classes_may_have_thresholds_of_their_own():
+    answer = {
+        "boxes": torch.tensor([[0.0, 0, 4, 4], [9, 9, 12, 12], [20, 20, 30, 30]]),
+        "labels": torch.tensor([1, 2, 2]),
+        "scores": torch.tensor([0.4, 0.4, 0.8]),
+    }
+    found = read_boxes([answer], 0, package(thresholds=(0.3, 0.5)), WINDOW)
+    assert found.label_ids.tolist() == [1, 2] and found.scores.tolist() == pytest.approx([0.4, 0.8])
+    strict = read_boxes([answer], 0, package(thresholds=(0.9, 0.4)), WINDOW)
+    assert strict.scores.tolist() == pytest.approx([0.4, 0.8])  # float32 of 0.4 is a little more
+    assert package(thresholds=(0.3, 0.5)).decoder.threshold == 0.3

@@ -234,6 +234,12 @@ def test_options_of_windows_are_refused(options):
         PAINTED.dl.detect(model, **options)
 
 
+def test_photos_without_a_crs_are_told_once_and_only_where_it_matters(caplog):
+    rgb = xr.DataArray(np.zeros((3, 20, 20), "u1"), dims=("band", "y", "x"))
+    rgb.dl.recognize("aerial-tags")
+    assert not caplog.records
+
+
 def test_pixels_have_no_fit():
     with pytest.raises(ModelError, match="searched for objects, not to classify; leave it out"):
         geodl_lab.from_torch(ScoreNet(), bands=1, classes=["a"], window=64, fit="squash")

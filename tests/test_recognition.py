@@ -98,7 +98,7 @@ def test_the_recipe_makes_it_again():
     recipe = json.loads(table.attrs["geodl_recipe"])
     assert table.attrs["geodl_model_sha256"] == model.package.sha256
     assert recipe["fit"] == "fill" and recipe["image"] == [0, 0, 40, 50]
-    assert recipe["window_yx"] == [16, 16] and recipe["threads"] >= 1
+    assert recipe["window_yx"] == [16, 16] and recipe["threads"] >= 1 and recipe["exact"]
 
 
 def test_area_is_the_image():

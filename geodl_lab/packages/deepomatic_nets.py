@@ -162,12 +162,12 @@ class Read:
         read = {"direct_output": direct, "anchored_output": anchored, "yolo_output": yolo}
         try:
             rows = read[self.reading.kind](parts, self)
-        except (RuntimeError, ValueError, IndexError) as error:
+        except (RuntimeError, ValueError, IndexError):
             shapes = ", ".join(str(tuple(part.shape)) for part in parts)
             raise ModelError(
                 f"the tensors {', '.join(self.reading.tensors)} are {shapes} an image, which does "
                 f"not fit {self.reading.kind} with {count} labels"
-            ) from error
+            ) from None  # how torch says it helps nobody
         height, width = x.shape[2:]
         scale = self._unit(tensors, fed, index)
         return self._kept(*rows, np.array([width, height, width, height]) / scale)

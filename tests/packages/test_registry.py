@@ -4,7 +4,10 @@ import torch
 from geodl_lab import list_models, open_model
 from geodl_lab.errors import ModelError
 
-BUNDLED = ["aerial-landcover", "naip-landcover", "naip-trees", "tree-crowns"]
+BUNDLED = [
+    "aerial-landcover", "aerial-scene", "aerial-tags", "naip-landcover", "naip-trees",
+    "tree-crowns",
+]  # fmt: skip
 
 
 def test_bundled_models_open_by_name():
@@ -19,7 +22,9 @@ def test_a_model_is_opened_once_a_process():
 
 
 def test_unknown_models_are_named(tmp_path):
-    with pytest.raises(ModelError, match=r"no model 'nope': bundled are aerial-landcover, naip"):
+    with pytest.raises(
+        ModelError, match=r"no model 'nope': bundled are aerial-landcover, aerial-s"
+    ):
         open_model("nope")
     for name in (None, 123, "x" * 5000):
         with pytest.raises(ModelError, match="there is no model"):
