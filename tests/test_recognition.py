@@ -252,8 +252,9 @@ def test_outside_the_outline_is_black(fixed):
         model_of(Mean(), blacken=True, fixed_chip=fixed, activation="none"),
         features=geopandas.GeoDataFrame(geometry=[right], crs=data.rio.crs),
     )
-    share = 0.5 if not fixed else 0.25  # fixed: the middle of its bounds is x 20, so 4 px are out
-    assert found.score[0] == pytest.approx(share, abs=0.3)
+    # 64 pixels of a chip of 16 x 16; or a half of its bounds, whose diagonal is on pixels' middles.
+    share = 0.25 if fixed else 0.5
+    assert found.score[0] == pytest.approx(share, abs=1e-6 if fixed else 0.04)
     plain = data.dl.recognize(
         model_of(Mean(), fixed_chip=fixed, activation="none"),
         features=geopandas.GeoDataFrame(geometry=[right], crs=data.rio.crs),
