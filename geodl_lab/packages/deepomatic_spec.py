@@ -15,6 +15,16 @@ from typing import Any
 
 from geodl_lab.errors import ModelError
 from geodl_lab.package import EXCLUSIVE_THRESHOLD, TAG_THRESHOLD, Fit
+from geodl_lab.packages.json_fields import (
+    choice,
+    flag,
+    number,
+    plain_list,
+    plain_object,
+    score,
+    text,
+    whole,
+)
 
 ORDERS = ("NCHW", "NCWH", "NHWC", "NWHC")
 RESIZES = ("NETWORK", "SQUASH", "CROP", "FILL")
@@ -169,8 +179,8 @@ def check_preprocessing(preprocessing: Any) -> Preprocessing:
         If it is not possible; the message names the field.
     """
     where = "preprocessing"
-    keys = _object(preprocessing, where, {"inputs", "batched_output"})
-    rows = _list(keys.get("inputs"), f"{where}.inputs")
+    keys = plain_object(preprocessing, where, {"inputs", "batched_output"})
+    rows = plain_list(keys.get("inputs"), f"{where}.inputs")
     inputs = tuple(_input(one, f"{where}.inputs[{i}]") for i, one in enumerate(rows))
     images = [one for one in inputs if isinstance(one, ImageInput)]
     if len(images) != 1:
@@ -178,7 +188,9 @@ def check_preprocessing(preprocessing: Any) -> Preprocessing:
     names = [one.tensor_name for one in inputs]
     if len(set(names)) != len(names):
         raise ModelError(f"{where}.inputs names a tensor twice: {', '.join(names)}")
-    checked = Preprocessing(inputs, _flag(keys.get("batched_output", True), where))
+    checked = Preprocessing(
+        inputs, flag(keys.get("batched_output", True), f"{where}.batched_output")
+    )
     for index, one in enumerate(inputs):
         if isinstance(one, ConstantInput):
             _check_sides(one, images[0], f"{where}.inputs[{index}].constant.data")
@@ -187,7 +199,7 @@ def check_preprocessing(preprocessing: Any) -> Preprocessing:
 
 def check_outputs(outputs: Any) -> tuple[Labels, ...]:
     """Read the ``outputs`` of a specification; errors as of `check_preprocessing`."""
-    rows = _list(outputs, "outputs")
+    rows = plain_list(outputs, "outputs")
     return tuple(_labels(one, f"outputs[{i}]") for i, one in enumerate(rows))
 
 
@@ -205,7 +217,7 @@ def check_post_processings(
     box_order
         Of direct outputs that do not say theirs.
     """
-    rows = _list(post_processings, "post_processings")
+    rows = plain_list(post_processings, "post_processings")
     if len(rows) != len(outputs):
         raise ModelError(
             f"post_processings has {len(rows)} entries for {len(outputs)} outputs of the "
@@ -218,16 +230,18 @@ def check_post_processings(
 
 
 def _input(one: Any, where: str) -> ImageInput | ConstantInput:
-    keys = _object(one, where, {"tensor_name", "image", "constant"})
-    name = _text(keys.get("tensor_name"), f"{where}.tensor_name")
+    keys = plain_object(one, where, {"tensor_name", "image", "constant"})
+    name = text(keys.get("tensor_name"), f"{where}.tensor_name")
     if ("image" in keys) == ("constant" in keys):
         raise ModelError(f"{where} must have exactly one of image and constant")
     if "image" in keys:
         return _image(keys["image"], name, f"{where}.image")
     where = f"{where}.constant"
-    keys = _object(keys["constant"], where, {"shape", "data"})
-    shape = tuple(_whole(n, f"{where}.shape", 1) for n in _list(keys.get("shape"), where))
-    rows = _list(keys.get("data"), f"{where}.data")
+    keys = plain_object(keys["constant"], where, {"shape", "data"})
+    shape = tuple(
+        whole(n, f"{where}.shape", 1) for n in plain_list(keys.get("shape"), f"{where}.shape")
+    )
+    rows = plain_list(keys.get("data"), f"{where}.data")
     data = tuple(_number_or_side(one, f"{where}.data") for one in rows)
     if math.prod(shape) != len(data):
         raise ModelError(f"{where}.data has {len(data)} numbers for the shape {list(shape)}")
@@ -235,23 +249,23 @@ def _input(one: Any, where: str) -> ImageInput | ConstantInput:
 
 
 def _image(given: Any, name: str, where: str) -> ImageInput:
-    keys = _object(
+    keys = plain_object(
         given,
         where,
         {"dimension_order", "target_size", "resize_type", "color_channels", "pixel_scaling",
          "mean_file", "data_type"},
     )  # fmt: skip
-    kind = _choice(keys, "resize_type", RESIZES, where)
+    kind = choice(keys, "resize_type", RESIZES, where)
     height, width = _size(keys.get("target_size"), f"{where}.target_size")
-    colors = _choice(keys, "color_channels", COLORS, where)
+    colors = choice(keys, "color_channels", COLORS, where)
     return ImageInput(
         tensor_name=name,
         fit=Fit(kind.lower(), height, width),
-        order=_choice(keys, "dimension_order", ORDERS, where),
+        order=choice(keys, "dimension_order", ORDERS, where),
         colors="L" if colors == "GRAY" else colors,
-        scaling=_number(keys.get("pixel_scaling", 255.0), f"{where}.pixel_scaling", above=0),
-        mean_file=_text(keys.get("mean_file") or "", f"{where}.mean_file", empty=True),
-        data_type=_choice(keys, "data_type", DATA_TYPES, where),
+        scaling=number(keys.get("pixel_scaling", 255.0), f"{where}.pixel_scaling", above=0),
+        mean_file=text(keys.get("mean_file") or "", f"{where}.mean_file", empty=True),
+        data_type=choice(keys, "data_type", DATA_TYPES, where),
     )
 
 
@@ -278,25 +292,27 @@ def _check_sides(constant: ConstantInput, image: ImageInput, where: str) -> None
 
 
 def _labels(one: Any, where: str) -> Labels:
-    keys = _object(one, where, {"labels"})
+    keys = plain_object(one, where, {"labels"})
     if "labels" not in keys:
         raise ModelError(f"{where} has no labels; possible is {{'labels': {{...}}}}")
     where = f"{where}.labels"
-    keys = _object(keys["labels"], where, {"labels", "exclusive", "roi"})
+    keys = plain_object(keys["labels"], where, {"labels", "exclusive", "roi"})
     rows = [
-        _object(label, f"{where}.labels[{i}]", {"id", "name"})
-        for i, label in enumerate(_list(keys.get("labels"), f"{where}.labels"))
+        plain_object(label, f"{where}.labels[{i}]", {"id", "name"})
+        for i, label in enumerate(plain_list(keys.get("labels"), f"{where}.labels"))
     ]
-    names = tuple(_text(r.get("name"), f"{where}.labels[{i}].name") for i, r in enumerate(rows))
-    ids = tuple(_whole(r.get("id"), f"{where}.labels[{i}].id", 0) for i, r in enumerate(rows))
+    names = tuple(text(r.get("name"), f"{where}.labels[{i}].name") for i, r in enumerate(rows))
+    ids = tuple(whole(r.get("id"), f"{where}.labels[{i}].id", 0) for i, r in enumerate(rows))
     if len(set(ids)) != len(ids):
         raise ModelError(f"{where}.labels gives two labels the same id; each needs its own")
-    roi = _choice(keys, "roi", ("NONE", "BBOX"), where)
-    return Labels(names, ids, _flag(keys.get("exclusive", True), where), roi == "BBOX")
+    roi = choice(keys, "roi", ("NONE", "BBOX"), where)
+    return Labels(
+        names, ids, flag(keys.get("exclusive", True), f"{where}.exclusive"), roi == "BBOX"
+    )
 
 
 def _reading(one: Any, labels: Labels, where: str, box_order: str) -> Reading:
-    keys = _object(one, where, {"classification", "detection"})
+    keys = plain_object(one, where, {"classification", "detection"})
     wanted = "detection" if labels.boxes else "classification"
     if set(keys) != {wanted}:
         raise ModelError(
@@ -306,30 +322,30 @@ def _reading(one: Any, labels: Labels, where: str, box_order: str) -> Reading:
     where = f"{where}.{wanted}"
     if wanted == "detection":
         return _detection(keys[wanted], labels, where, box_order)
-    keys = _object(keys[wanted], where, {"output_tensor", "thresholds"})
-    tensor = _text(keys.get("output_tensor"), f"{where}.output_tensor")
+    keys = plain_object(keys[wanted], where, {"output_tensor", "thresholds"})
+    tensor = text(keys.get("output_tensor"), f"{where}.output_tensor")
     usual = EXCLUSIVE_THRESHOLD if labels.exclusive else TAG_THRESHOLD
     return Reading("classification", (tensor,), _thresholds(keys, labels, where, usual))
 
 
 def _detection(given: Any, labels: Labels, where: str, box_order: str) -> Reading:
     options = {"thresholds", "nms_threshold", "discard_threshold", "normalize_wrt_tensor"}
-    keys = _object(given, where, options | set(KINDS))
+    keys = plain_object(given, where, options | set(KINDS))
     kinds = [kind for kind in KINDS if kind in keys]
     if len(kinds) != 1:
         raise ModelError(f"{where} must have exactly one of {', '.join(KINDS)}")
     kind, inner = kinds[0], f"{where}.{kinds[0]}"
     more = {"yolo_output": {"anchors"}, "direct_output": {"box_order"}}.get(kind, set())
-    tensors = _object(keys[kind], inner, set(KINDS[kind]) | more)
+    tensors = plain_object(keys[kind], inner, set(KINDS[kind]) | more)
     return Reading(
         kind,
-        tuple(_text(tensors.get(name), f"{inner}.{name}") for name in KINDS[kind]),
+        tuple(text(tensors.get(name), f"{inner}.{name}") for name in KINDS[kind]),
         _thresholds(keys, labels, where, DETECTION_THRESHOLD),
-        _score(keys.get("nms_threshold", NMS_THRESHOLD), f"{where}.nms_threshold"),
-        _score(keys.get("discard_threshold", DISCARD_THRESHOLD), f"{where}.discard_threshold"),
-        _text(keys.get("normalize_wrt_tensor") or "", f"{where}.normalize_wrt_tensor", empty=True),
+        score(keys.get("nms_threshold", NMS_THRESHOLD), f"{where}.nms_threshold"),
+        score(keys.get("discard_threshold", DISCARD_THRESHOLD), f"{where}.discard_threshold"),
+        text(keys.get("normalize_wrt_tensor") or "", f"{where}.normalize_wrt_tensor", empty=True),
         _pairs(tensors.get("anchors"), f"{inner}.anchors") if kind == "yolo_output" else (),
-        _choice({"box_order": box_order, **tensors}, "box_order", BOX_ORDERS, inner)
+        choice({"box_order": box_order, **tensors}, "box_order", BOX_ORDERS, inner)
         if kind == "direct_output"
         else "xyxy",
     )
@@ -341,86 +357,19 @@ def _thresholds(
     where, count = f"{where}.thresholds", len(labels.names)
     if not keys.get("thresholds"):
         return (usual,) * count
-    found = tuple(_score(one, where) for one in _list(keys["thresholds"], where))
+    found = tuple(score(one, where) for one in plain_list(keys["thresholds"], where))
     if len(found) != count:
         raise ModelError(f"{where} has {len(found)} numbers for {count} labels; give one each")
     return found
 
 
 def _pairs(given: Any, where: str) -> tuple[tuple[float, float], ...]:
-    flat = [_number(one, where, above=0) for one in _list(given, where)]
+    flat = [number(one, where, above=0) for one in plain_list(given, where)]
     if len(flat) % 2:
         raise ModelError(f"{where} has {len(flat)} numbers; possible are pairs of width and height")
     return tuple(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _object(given: Any, where: str, possible: set[str]) -> Mapping[str, Any]:
-    if not isinstance(given, Mapping):
-        raise ModelError(f"{where} is a {type(given).__name__}; possible is a JSON object")
-    unknown = sorted(map(str, set(given) - possible))
-    if unknown:
-        listed = ", ".join(sorted(possible))
-        raise ModelError(f"{where} has the unknown key {unknown[0]!r}; possible are {listed}")
-    return given
-
-
-def _list(given: Any, where: str) -> Sequence[Any]:
-    if not isinstance(given, list | tuple) or not given:
-        raise ModelError(f"{where} is {_short(given)}; possible is a list that is not empty")
-    return given
-
-
-def _choice(keys: Mapping[str, Any], key: str, possible: tuple[str, ...], where: str) -> str:
-    """Return one of some words; the first where it is left out."""
-    value = keys.get(key, possible[0])
-    if value not in possible:
-        listed = ", ".join(possible)
-        raise ModelError(f"{where}.{key} is {_short(value)}; possible are {listed}")
-    return str(value)
-
-
-def _text(given: Any, where: str, *, empty: bool = False) -> str:
-    if not isinstance(given, str) or not (given or empty):
-        raise ModelError(f"{where} is {_short(given)}; possible is a name")
-    return given
-
-
-def _flag(given: Any, where: str) -> bool:
-    known = {"True": True, "true": True, "False": False, "false": False}
-    if not isinstance(given, bool) and given not in known:
-        raise ModelError(f"{where} has the flag {_short(given)}; possible are true and false")
-    return given if isinstance(given, bool) else known[given]
-
-
-def _number(given: Any, where: str, *, above: float = -math.inf) -> float:
-    try:
-        number = math.nan if isinstance(given, bool) else float(given)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not (math.isfinite(number) and number > above):
-        least = "" if above == -math.inf else f" above {above:g}"
-        raise ModelError(f"{where} is {_short(given)}; possible is a number{least}")
-    return number
-
-
-def _score(given: Any, where: str) -> float:
-    number = _number(given, where)
-    if not 0 <= number <= 1:
-        raise ModelError(f"{where} is {number:g}; possible are numbers from 0 to 1")
-    return number
-
-
-def _whole(given: Any, where: str, least: int) -> int:
-    number = _number(given, where)
-    if number != int(number) or not least <= number < 2**31:
-        raise ModelError(f"{where} is {_short(given)}; possible are whole numbers, from {least}")
-    return int(number)
-
-
 def _number_or_side(given: Any, where: str) -> float | str:
     named = isinstance(given, str) and re.fullmatch(r".*[^\d.+-].*\.\d+", given)
-    return str(given) if named else _number(given, where)
-
-
-def _short(given: Any) -> str:
-    return repr(given)[:80]
+    return str(given) if named else number(given, where)

@@ -88,7 +88,7 @@ IMAGE = ("inputs", 0, "image")
         (("inputs", 1, "constant", "data"), ["data.7", 1, 2], "names 'data.7'; possible are"),
         (("inputs", 1, "constant", "data"), ["x", 1, 2], r"constant\.data is 'x'"),
         (("inputs",), [], r"preprocessing\.inputs is \[\]; possible is a list"),
-        (("batched_output",), "maybe", "has the flag 'maybe'"),
+        (("batched_output",), "maybe", "batched_output is 'maybe'; possible are true"),
     ],
 )  # fmt: skip
 def test_fields_of_preprocessing_are_named(path, new, message):
