@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from geodl_lab.pixels import change, classify, entropy, probabilities, regress
     from geodl_lab.plotting import plot
     from geodl_lab.raster import open_raster
+    from geodl_lab.recognition import recognize
     from geodl_lab.resample import to_cell_size
 
 # Huge pages save the page faults of large activations: with them a ResNet-18 U-Net was 1.2 to 1.5
@@ -54,6 +55,7 @@ _HOME = {
     "plot": "plotting",
     "probabilities": "pixels",
     "probabilities_file": "files",
+    "recognize": "recognition",
     "regress": "pixels",
     "regress_file": "files",
     "save": "outputs",
@@ -64,8 +66,8 @@ _HOME = {
 __all__ = [
     "Options", "__version__", "change", "classify", "classify_file", "demo_scene", "detect",
     "detect_file", "entropy", "entropy_file", "from_torch", "list_models", "open_model",
-    "open_raster", "plot", "probabilities", "probabilities_file", "regress", "regress_file", "save",
-    "stack_dates", "to_cell_size",
+    "open_raster", "plot", "probabilities", "probabilities_file", "recognize", "regress",
+    "regress_file", "save", "stack_dates", "to_cell_size",
 ]  # fmt: skip
 
 

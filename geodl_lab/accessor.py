@@ -12,6 +12,7 @@ import xarray as xr
 
 if TYPE_CHECKING:
     import geopandas
+    import pandas
     from matplotlib.axes import Axes
 
 
@@ -58,6 +59,12 @@ class DeepLearningAccessor:
         from geodl_lab.objects import detect  # noqa: PLC0415
 
         return detect(self._data, model, **options)
+
+    def recognize(self, model: Any, **options: Any) -> pandas.DataFrame:
+        """Say what the whole image, or each of some features, is; see `geodl_lab.recognize`."""
+        from geodl_lab.recognition import recognize  # noqa: PLC0415
+
+        return recognize(self._data, model, **options)
 
     def plot(self, **options: Any) -> Axes:
         """Draw the raster, with a legend where it holds classes; see `geodl_lab.plot`."""

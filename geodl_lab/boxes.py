@@ -56,8 +56,19 @@ def read_boxes(answer: Any, index: int, package: ModelPackage, window: Window) -
         found = dataclasses.replace(found, boxes=_in_pixels(found.boxes, package, window.shape_yx))
     else:
         found = _read_dict(answer[index], package, window.shape_yx)
+    found = _above(found, package)
     found = suppress(found, nms) if nms else found
     return _near(found, window.shape_yx).moved(window.x, window.y)
+
+
+def _above(found: Detections, package: ModelPackage) -> Detections:
+    """Keep what scores more than its own class's threshold, where classes have one each."""
+    assert package.decoder is not None
+    if not package.decoder.thresholds:
+        return found
+    least = dict(zip(package.class_values.tolist(), package.decoder.thresholds, strict=True))
+    own = [least[value] for value in found.label_ids.tolist()]
+    return found.select(found.scores > np.array(own, dtype=np.float64))
 
 
 def _check_count(answer: Any, index: int, package: ModelPackage) -> None:

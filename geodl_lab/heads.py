@@ -12,6 +12,9 @@ from torch.nn import functional
 from geodl_lab.errors import ModelError
 from geodl_lab.package import NODATA
 
+ROUNDING = 1e-3
+"""How far a score may miss 0..1: half precision rounds."""
+
 
 class Head(Protocol):
     """Reduces scores on the device to what travels back."""
@@ -163,6 +166,48 @@ class LogitHead:
             return scores
         others = functional.log_softmax(scores, dim=1)[:, 1:]
         return torch.special.logit(others.exp().clamp(1e-7, 1 - 1e-7))
+
+
+@dataclass(frozen=True)
+class LabelHead:
+    """Scores of whole images, 0..1, one a label.
+
+    Parameters
+    ----------
+    labels
+        Number of labels.
+    activation
+        ``softmax``, ``sigmoid`` or ``none``; see `geodl_lab.package.Recognizer`.
+    """
+
+    labels: int
+    activation: str
+
+    def __call__(self, scores: Any) -> torch.Tensor:
+        """Map scores (N, K) or (N, K, 1, 1) to (N, K) of 0..1, float32.
+
+        Raises
+        ------
+        ModelError
+            If it is another shape, or a score is NaN, or outside 0..1 where it should be within.
+        """
+        shape = tuple(scores.shape) if isinstance(scores, torch.Tensor) else ()
+        if shape[1:] not in ((self.labels,), (self.labels, 1, 1)):
+            given = shape or type(scores).__name__
+            raise ModelError(
+                f"the model answers {given}; recognize needs scores (N, {self.labels}), one a "
+                "label: average over the picture in the model, or give its fit"
+            )
+        rows: torch.Tensor = scores.flatten(1).float()  # (N, K)
+        if self.activation != "none":
+            rows = rows.sigmoid() if self.activation == "sigmoid" else rows.softmax(dim=1)
+        least, most = (float(edge) for edge in rows.aminmax())
+        if not (least >= -ROUNDING and most <= 1 + ROUNDING):
+            raise ModelError(
+                f"the model answers scores from {least:g} to {most:g}; possible are 0 to 1: logits "
+                "need activation='softmax' or 'sigmoid'"
+            )
+        return rows.clamp(0, 1)
 
 
 def _with_background(scores: torch.Tensor, classes: int) -> torch.Tensor:

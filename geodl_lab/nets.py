@@ -1,8 +1,8 @@
 """The architectures of the bundled models, by name.
 
 A package written by us stores weights as safetensors (no code, no pickle) and names the
-architecture here that they belong to. Every net is fully convolutional with BatchNorm, so its
-receptive field is finite and the halo can be measured.
+architecture here that they belong to. Nets of pixels are fully convolutional with BatchNorm, so
+their receptive field is finite and the halo can be measured.
 """
 
 from __future__ import annotations
@@ -105,7 +105,41 @@ class Unet(nn.Module):
         return self.unfold(self.head(x))  # (N, K, H, W)
 
 
-ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"unet": Unet}
+class Classifier(nn.Module):
+    """Scores of a whole picture: the encoder of a `Unet`, the mean of its features, one layer.
+
+    Parameters
+    ----------
+    in_channels, out_channels
+        Bands in, labels out.
+    widths, encoder_convs, patch
+        As of `Unet`, whose trained encoder fits.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        widths: Sequence[int] = (32, 64, 112, 160),
+        encoder_convs: Sequence[int] = (2, 2, 2, 2),
+        patch: int = 2,
+    ) -> None:
+        super().__init__()
+        self.fold, self.pool = nn.PixelUnshuffle(patch), nn.MaxPool2d(2)
+        sources = [in_channels * patch**2, *widths[:-1]]
+        self.encoder = nn.ModuleList(map(conv_block, sources, widths, encoder_convs))
+        self.head = nn.Linear(widths[-1], out_channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, C, H, W) bands to (N, K) scores; H and W multiples of the stride."""
+        x = self.fold(x)  # (N, C * patch**2, H / patch, W / patch)
+        for level, block in enumerate(self.encoder):
+            x = block(self.pool(x) if level else x)
+        return self.head(x.mean(dim=(2, 3)))  # (N, K)
+
+
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"unet": Unet, "classifier": Classifier}
 
 
 def build(name: str, arguments: dict[str, Any]) -> nn.Module:

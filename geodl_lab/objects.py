@@ -70,9 +70,10 @@ def detect(
         Raster (band, y, x), or a Dataset of bands; stored values. Windows are read one by one; of
         a dask-backed raster chunks are computed on dask's scheduler or cluster.
     model
-        Name of an installed model, a path, or an opened model.
+        Name of an installed model, a path, or an opened model. One whose package says how whole
+        images are brought to its size sees all of the raster, or of the ``area``, at once.
     threshold
-        Least score 0..1; None takes the model's own.
+        Least score 0..1 of any class; None takes the model's own.
     options
         Fields of `geodl_lab.Options`; of an ``area`` the objects whose middle lies there.
 
@@ -111,7 +112,11 @@ def find(run: Run, store: Store | None = None) -> Iterator[Detections]:
         Batches, from top to bottom over all batches.
     """
     grid, finder = run.planned.grid, _finder(run)
-    if run.area == grid.whole:
+    if run.fitted is not None:
+        blocks = _summaries(run, finder, run.area, None, run.options.progress)
+        found = concatenate(in_order(finder.merger(run.area), blocks))
+        yield _on_image(found, run.fitted.placed.content, run.model.package)
+    elif run.area == grid.whole:
         blocks = _summaries(run, finder, run.area, store, run.options.progress)
         yield from in_order(finder.merger(run.area), blocks)
     else:
@@ -139,8 +144,14 @@ def with_threshold(model: Model, threshold: float | None) -> Model:
     if isinstance(model.network, FunctionNetwork):  # it drops what it is not sure of itself
         return with_arguments(model, {"threshold": threshold})
     assert model.package.decoder is not None
-    decoder = dataclasses.replace(model.package.decoder, threshold=threshold)
+    decoder = dataclasses.replace(model.package.decoder, threshold=threshold, thresholds=())
     return dataclasses.replace(model, package=dataclasses.replace(model.package, decoder=decoder))
+
+
+def _on_image(found: Detections, content: Window, package: ModelPackage) -> Detections:
+    """Cut off what reaches out of the image; points stay where they are, or go."""
+    assert package.decoder is not None
+    return found.inside(content) if package.decoder.points else found.clipped(content)
 
 
 class _Memory(dict[Window, Summary]):

@@ -24,7 +24,8 @@ class Options:
     ----------
     area
         (left, bottom, right, top) in CRS units to compute only those pixels, or the objects whose
-        middle lies there. The answer is the same bits as that part of the whole raster's.
+        middle lies there. The answer is the same bits as that part of the whole raster's; but of
+        a model that sees a whole image at once it is the image.
     bands
         Which raster band is which, as in ``{"nir": 4}`` (from 1); needed only if names do not say.
     cell_size

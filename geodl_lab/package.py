@@ -25,6 +25,7 @@ BOX_UNITS = ("pixels", "window")
 ANSWERS = ("scores", "values")
 YOLO_LAYOUTS = ("channels_first", "channels_last", "objectness")
 NODATA = 255
+LARGEST_ID = 2**31
 DEFAULT_THRESHOLD = 0.5
 FITS = ("squash", "crop", "fill", "network")
 EXCLUSIVE_THRESHOLD, TAG_THRESHOLD = 0.025, 0.5
@@ -43,7 +44,7 @@ class LabelClass:
     Parameters
     ----------
     value
-        Class value, 0 to 254 (255 is nodata).
+        Class value, from 0; of pixels at most 254 (255 is nodata).
     name
         Name shown to people.
     color
@@ -57,7 +58,7 @@ class LabelClass:
     def __post_init__(self) -> None:
         if not _text(self.name):
             raise ModelError(f"class name {self.name!r} is no text; write it as in 'tree'")
-        if not _whole(self.value) or not 0 <= self.value < NODATA:
+        if not _whole(self.value) or not 0 <= self.value < LARGEST_ID:
             raise ModelError(
                 f"class {self.name!r} has the value {self.value!r}; possible are 0..254"
             )
@@ -205,7 +206,7 @@ class Decoder:
         dicts), ``heatmap`` (centre peaks, one channel a class, then optionally log height and log
         width), ``regions`` (connected score regions).
     threshold
-        Least score, 0..1; objects score strictly more.
+        Least score, 0..1; objects score strictly more. With ``thresholds`` it is their least.
     radius
         Pixels around a peak in which no other may stand (heat maps).
     box_size
@@ -230,6 +231,9 @@ class Decoder:
     labels_from
         Label of the first class where objects come with labels: 1, with 0 for the background, or
         0. None is 1, but for rows of six numbers, which do not say it.
+    thresholds
+        Least score of each class, in their order; of models that answer objects. Empty is
+        ``threshold`` for all.
     """
 
     name: str
@@ -243,9 +247,17 @@ class Decoder:
     layout: str = ""
     box_unit: str = "pixels"
     labels_from: int | None = None
+    thresholds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "anchors", _anchors(self.anchors))
+        object.__setattr__(self, "thresholds", _scores(self.thresholds))
+        object.__setattr__(self, "threshold", min(self.thresholds, default=self.threshold))
+        if self.thresholds and not self.answers_objects:
+            raise ModelError(
+                f"thresholds are for decoders that answer objects, not for {self.name!r}; give "
+                "one threshold for all classes"
+            )
         for option, value, possible in (
             ("decoder", self.name, ("boxes", "yolo", "masks", "heatmap", "regions")),
             ("activation", self.activation, ACTIVATIONS),
@@ -318,8 +330,7 @@ class Recognizer:
             raise ModelError(
                 f"activation {self.activation!r} is not one of {', '.join(ACTIVATIONS)}"
             )
-        if not all(_real(score) and 0 <= score <= 1 for score in self.thresholds):
-            raise ModelError(f"thresholds {self.thresholds!r} are outside 0..1; give numbers in it")
+        object.__setattr__(self, "thresholds", _scores(self.thresholds))
 
     def threshold(self, index: int) -> float:
         """Return the least score of the label at ``index``."""
@@ -391,17 +402,22 @@ class ModelPackage:
         values = [label.value for label in self.classes]
         if len(set(values)) != len(values):
             raise ModelError(f"model {self.name!r} gives two classes the same value: {values}")
+        if self.task in ("classify", "regress") and max(values, default=0) >= NODATA:
+            raise ModelError(
+                f"model {self.name!r} has a class of pixels with the value {max(values)}; possible "
+                "are 0..254"
+            )
         if self.task == "detect" and not self.classes:
             raise ModelError(f"model {self.name!r} names no class; name them, as in ['tree']")
         if self.task == "detect" and self.decoder is None:
             raise ModelError(f"model {self.name!r} detects objects but names no decoder")
-        if self.task == "recognize":
-            self._check_labels()
-
-    def _check_labels(self) -> None:
-        if self.recognizer is None or not self.classes:
+        if self.task == "recognize" and (self.recognizer is None or not self.classes):
             raise ModelError(f"model {self.name!r} recognizes images but names no labels")
-        thresholds, labels = len(self.recognizer.thresholds), len(self.classes)
+        self._check_thresholds()
+
+    def _check_thresholds(self) -> None:
+        reader = self.decoder or self.recognizer
+        thresholds, labels = len(reader.thresholds) if reader else 0, len(self.classes)
         if thresholds not in (0, labels):
             raise ModelError(
                 f"model {self.name!r} has {thresholds} thresholds for {labels} labels; give one "
@@ -415,8 +431,10 @@ class ModelPackage:
 
     @property
     def class_values(self) -> np.ndarray:
-        """Class values in channel order, shape (class,), uint8."""
-        return np.array([label.value for label in self.classes], dtype=np.uint8)
+        """Class values in channel order, shape (class,), uint8 of pixels, else int64."""
+        of_pixels = self.task in ("classify", "regress")
+        values = [label.value for label in self.classes]
+        return np.array(values, dtype=np.uint8 if of_pixels else np.int64)
 
 
 def _whole(value: Any) -> bool:
@@ -447,6 +465,14 @@ def _anchors(anchors: Any) -> tuple[tuple[float, ...], ...]:
             "two above 0, as in anchors=[(8, 8, 16, 16)]"
         )
     return rows
+
+
+def _scores(numbers: Any) -> tuple[float, ...]:
+    """Return scores 0..1 as plain numbers."""
+    row = tuple(numbers) if isinstance(numbers, Sequence) and not _text(numbers) else (numbers,)
+    if not all(_real(score) and 0 <= score <= 1 for score in row):
+        raise ModelError(f"thresholds {numbers!r} are outside 0..1; give a list of numbers in it")
+    return tuple(map(float, row))
 
 
 def _check_dtype(name: str | None) -> None:

@@ -140,7 +140,9 @@ def plan(  # noqa: PLR0913  the options of a run that decide its bits
 def _check_turns(package: ModelPackage) -> None:
     """Refuse a model whose answers to a turned window cannot be turned back and averaged."""
     decoder = package.decoder
-    if decoder is not None and decoder.answers_objects:
+    if package.task == "recognize":
+        why = "labels of whole images"
+    elif decoder is not None and decoder.answers_objects:
         why = "boxes, whose scores cannot be averaged over turns"
     elif decoder is not None and decoder.sized:
         why = "heights and widths, which a quarter turn would swap"

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
+from affine import Affine
 from scipy import sparse
 
 from geodl_lab import settings
@@ -28,6 +29,20 @@ STRIP = 32
 
 SIDE = 4096
 """Pixels in each direction read at a time, so that large cells cost no memory."""
+
+
+class Lattice(Protocol):
+    """Where the pixels of a result lie."""
+
+    @property
+    def shape_yx(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        ...
+
+    @property
+    def transform(self) -> Affine:
+        """Pixel corners to CRS units."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -165,14 +180,14 @@ def _lazy(raster: Raster, cells: Cells) -> Any:
     return lazy_blocks(raster.array.data, windows, cells.source_window, make)
 
 
-def blank_raster(raster: Raster, cells: Cells) -> Raster:
+def blank_raster(raster: Raster, cells: Lattice) -> Raster:
     """Return a raster of the cells whose values are all 0 and take no memory: a grid to fill."""
     zero = np.zeros((), raster.array.dtype)
     values = np.broadcast_to(zero, (len(raster.array), *cells.shape_yx))
     return Raster(on_cells(values, raster, cells))
 
 
-def on_cells(values: Any, raster: Raster, cells: Cells) -> xr.DataArray:
+def on_cells(values: Any, raster: Raster, cells: Lattice) -> xr.DataArray:
     """Wrap values (band, y, x) of cells; CRS, nodata, band coordinates and attributes survive."""
     band, y, x = raster.array.dims
     spatial = [key for key, coord in raster.array.coords.items() if {y, x} & set(coord.dims)]
@@ -295,7 +310,7 @@ def _parts(window: Window, cells: Cells, side: int = SIDE) -> list[list[Window]]
     ]
 
 
-def _centres(cells: Cells, y: Any, x: Any) -> dict[Any, np.ndarray]:
+def _centres(cells: Lattice, y: Any, x: Any) -> dict[Any, np.ndarray]:
     """Return coordinates of cell centres along both axes, in CRS units."""
     height, width = cells.shape_yx
     transform = cells.transform

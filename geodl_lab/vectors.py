@@ -58,7 +58,7 @@ def to_frame(
         geometry = shapely.points(corners.mean(axis=1))
     else:
         geometry = _shapes(found, raster.transform)
-    frame = geopandas.GeoDataFrame(columns, geometry=geometry, crs=_vector_crs(raster))
+    frame = geopandas.GeoDataFrame(columns, geometry=geometry, crs=vector_crs(raster))
     frame.attrs = dict(attrs)
     if package.decoder is not None and package.decoder.name == "masks":
         frame.attrs[GEOMETRY] = "MultiPolygon"  # an outline may be of several parts
@@ -161,7 +161,7 @@ def _georeferenced(points: np.ndarray, transform: Affine) -> np.ndarray:
     return np.stack([t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f], axis=-1)
 
 
-def _vector_crs(raster: Raster) -> str | None:
+def vector_crs(raster: Raster) -> str | None:
     """Return the CRS by its authority's name where it has one, so that it compares equal to it."""
     if raster.crs is None:
         return None

@@ -182,3 +182,16 @@ def test_rotated_boxes_in_shares_keep_their_angle():
     row = [0.5, 0.5, 0.2, 0.1, 0.5]
     found = read_boxes(one(boxes=torch.tensor([row])), 0, window, square)
     assert np.allclose(found.corners, corners_of(np.array([[25, 25, 10, 5, 0.5]])))
+
+
+def test_classes_may_have_thresholds_of_their_own():
+    answer = {
+        "boxes": torch.tensor([[0.0, 0, 4, 4], [9, 9, 12, 12], [20, 20, 30, 30]]),
+        "labels": torch.tensor([1, 2, 2]),
+        "scores": torch.tensor([0.4, 0.4, 0.8]),
+    }
+    found = read_boxes([answer], 0, package(thresholds=(0.3, 0.5)), WINDOW)
+    assert found.label_ids.tolist() == [1, 2] and found.scores.tolist() == pytest.approx([0.4, 0.8])
+    strict = read_boxes([answer], 0, package(thresholds=(0.9, 0.4)), WINDOW)
+    assert strict.scores.tolist() == pytest.approx([0.4, 0.8])  # float32 of 0.4 is a little more
+    assert package(thresholds=(0.3, 0.5)).decoder.threshold == 0.3

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from geodl_lab.nets import NormalizedDifference, Unet, build
+from geodl_lab.nets import Classifier, NormalizedDifference, Unet, build
 
 
 @pytest.mark.parametrize("patch", [1, 2])
@@ -21,3 +21,14 @@ def test_architectures_are_built_by_name():
     assert isinstance(build("unet", {"in_channels": 3, "out_channels": 2}), Unet)
     with pytest.raises(KeyError, match="nope"):
         build("nope", {})
+
+
+def test_classifiers_answer_once_a_picture_and_take_the_encoder_of_a_unet():
+    shape = {"widths": (4, 6, 8), "encoder_convs": (1, 2, 1), "patch": 2}
+    net, unet = Classifier(3, 5, **shape), Unet(3, 2, decoder_convs=(1, 1), **shape)
+    net.encoder.load_state_dict(unet.encoder.state_dict())
+    net.eval()
+    x = torch.rand(2, 3, 32, 48)
+    assert net(x).shape == (2, 5)
+    tiled = torch.cat([x, x], dim=3)  # the mean over a picture does not count its size
+    assert torch.allclose(net(tiled), net(x), atol=0.1)

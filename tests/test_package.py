@@ -5,9 +5,11 @@ from geodl_lab.errors import ModelError
 from geodl_lab.package import (
     Decoder,
     Field,
+    Fit,
     InputSpec,
     LabelClass,
     ModelPackage,
+    Recognizer,
     make_classes,
 )
 
@@ -34,9 +36,10 @@ def test_class_values_are_bytes_in_channel_order():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: LabelClass(255, "x", "#000000"), "possible are 0..254"),
         (lambda: InputSpec(("red",), positions=(0, 1)), "2 positions for 1 bands"),
         (lambda: InputSpec(("red",), positions=(-1,)), "they count from 0"),
+        (lambda: package(classes=make_classes([(255, "x", "#000000")])), "possible are 0..254"),
+        (lambda: LabelClass(-1, "x", "#000000"), "possible are 0..254"),
         (lambda: LabelClass("1", "x", "#000000"), "value '1'; possible are 0..254"),
         (lambda: LabelClass(1.5, "x", "#000000"), "value 1.5; possible are 0..254"),
         (lambda: LabelClass(1, 2, "#000000"), "class name 2 is no text"),
@@ -70,6 +73,16 @@ def test_class_values_are_bytes_in_channel_order():
         (lambda: Decoder("boxes", activation="relu"), "'relu' is not one of none, sigmoid"),
         (lambda: Decoder("yolo", layout="mixed"), "layout 'mixed' is not one of"),
         (lambda: Decoder("boxes", anchors=((1, 1, 0, 2),)), "an anchor is cx, cy"),
+        (lambda: Decoder("boxes", thresholds=(0.5, 2)), "outside 0..1; give a list"),
+        (lambda: Decoder("boxes", thresholds="0.5"), "outside 0..1; give a list"),
+        (lambda: Decoder("heatmap", thresholds=(0.5,)), "thresholds are for decoders that answer"),
+        (lambda: Recognizer(thresholds=(-1,)), "outside 0..1"),
+        (lambda: Recognizer(activation="relu"), "'relu' is not one of none"),
+        (lambda: Fit("stretch", 8, 8), "'stretch' is not one of squash, crop, fill, network"),
+        (lambda: Fit("squash", 0, 8), "fit to 0 x 8 is not possible"),
+        (lambda: package(task="recognize"), "names no labels"),
+        (lambda: package(task="recognize", recognizer=Recognizer(thresholds=(0.1,))), "for 2 lab"),
+        (lambda: package(task="detect", decoder=Decoder("boxes", thresholds=(0.1,))), "for 2 lab"),
         (lambda: package(task="dream"), "'dream' is not one of classify"),
         (lambda: package(answers="words"), "'words' is not one of scores, values"),
         (lambda: package(window=0), "window 0 is not possible"),
@@ -81,3 +94,11 @@ def test_class_values_are_bytes_in_channel_order():
 def test_impossible_values_are_refused(make, message):
     with pytest.raises(ModelError, match=message):
         make()
+
+
+def test_labels_of_images_and_objects_may_have_large_numbers():
+    many = package(
+        task="recognize", recognizer=Recognizer(), classes=make_classes([(90210, "a", "#000000")])
+    )
+    assert many.class_values.tolist() == [90210]
+    assert many.recognizer.threshold(0) == 0.025 and Recognizer(False).threshold(0) == 0.5

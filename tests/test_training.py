@@ -19,5 +19,11 @@ def test_cards_state_what_the_script_measures():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     print(done.stdout)
     assert done.returncode == 0, done.stderr[-2000:]
-    for name in ("aerial-landcover", "naip-trees", "tree-crowns"):
+    for name in (
+        "aerial-landcover",
+        "aerial-scene",
+        "aerial-tags",
+        "naip-trees",
+        "tree-crowns",
+    ):
         assert name in done.stdout

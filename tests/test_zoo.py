@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import geodl_lab
 from geodl_lab.heads import LogitHead
@@ -22,6 +23,9 @@ from geodl_lab.testing import make_raster
 
 NAMES = geodl_lab.list_models()
 TRAINED = [name for name in NAMES if (ZOO / name / "model.json").exists()]
+TASKS = {name: geodl_lab.open_model(name).package.task for name in NAMES}
+WHOLE = [name for name in NAMES if TASKS[name] == "recognize"]
+WINDOWED = [name for name in NAMES if name not in WHOLE]
 BANDS = ("Red", "Green", "Blue", "NIR")
 
 
@@ -39,7 +43,7 @@ def test_every_model_has_a_card_that_says_what_people_ask(name):
         assert word in card, word
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", sorted({*TRAINED} - {*WHOLE}))
 def test_fields_are_finite_small_and_as_stored(name):
     package = geodl_lab.open_model(name).package
     assert package.field.finite and package.field.halo <= 96
@@ -61,7 +65,7 @@ def test_accuracy_is_of_a_place_never_trained_or_chosen_on(name):
     assert len(weights) < 6e6
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", sorted({*TRAINED} - {*WHOLE}))
 def test_windows_equal_one_forward(name):
     """Dense scores of merged windows against one forward of the raster, rim included."""
     model = geodl_lab.open_model(name)
@@ -114,7 +118,7 @@ def test_same_answer_for_any_chunks_and_threads(name, threads):
         torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WINDOWED)
 @settings(max_examples=4)
 @given(st.data())
 def test_same_answer_for_random_chunks_and_areas(name, data):
@@ -156,3 +160,23 @@ def test_naip_models_skip_what_has_no_data():
     nodata = (raster.values == 0).all(axis=0)
     result = raster.dl.classify(model).values
     assert nodata.any() and ((result == 255) == nodata).all()
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_whole_pictures_are_squashed_and_labelled(name):
+    model = geodl_lab.open_model(name)
+    raster = make_raster((3, 331, 421), names=BANDS[:3])
+    table = raster.dl.recognize(model)
+    assert sorted(table.label) == sorted(label.name for label in model.package.classes)
+    exclusive = model.package.recognizer.exclusive
+    assert (table.threshold == (0.025 if exclusive else 0.5)).all()
+    assert not exclusive or table.score.sum() == pytest.approx(1)
+    with torch.inference_mode():  # another way to the scores, with PIL's resampler
+        image = Image.fromarray(np.moveaxis(raster.values, 0, -1))
+        pixels = np.array(image.resize((128, 128), Image.Resampling.BILINEAR))
+        x = torch.from_numpy(pixels).permute(2, 0, 1).float()[None] / 255
+        x = (x - torch.tensor(model.package.inputs.mean)[:, None, None]) / 0.25  # its std
+        scores = model.network(x)[0]
+        scores = scores.softmax(0) if exclusive else scores.sigmoid()
+    ours = table.sort_values("label_id").score.to_numpy()
+    assert ours == pytest.approx(scores.numpy(), abs=0.02)

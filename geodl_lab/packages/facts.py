@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from geodl_lab.errors import ModelError
-from geodl_lab.package import DEFAULT_THRESHOLD, InputSpec, LabelClass, make_classes
+from geodl_lab.package import (
+    DEFAULT_THRESHOLD,
+    Fit,
+    InputSpec,
+    LabelClass,
+    Recognizer,
+    make_classes,
+)
 from geodl_lab.packages.wrap import Facts
 
 
@@ -31,11 +39,16 @@ def facts_of(  # noqa: PLR0913  the names and defaults of `from_torch`, also for
     radius: int = 2,
     box_size: float | None = None,
     size_unit: float = 1.0,
-    activation: str = "none",
+    activation: str | None = None,
     nms: float | None = None,
     anchors: Sequence[Sequence[float]] = (),
     box_unit: str = "pixels",
     labels_from: int | None = None,
+    thresholds: Sequence[float] = (),
+    exclusive: bool = True,
+    fit: str | None = None,
+    fixed_chip: bool = False,
+    blacken: bool = False,
     name: str = "",
     width: int | None = None,
     sha256: str = "",
@@ -46,7 +59,7 @@ def facts_of(  # noqa: PLR0913  the names and defaults of `from_torch`, also for
     ----------
     task, bands, classes, window, scale, mean, std, dtype, cell_size, fixed_window, padding, \
 max_object, decoder, threshold, radius, box_size, size_unit, activation, nms, anchors, box_unit, \
-labels_from, name
+labels_from, thresholds, exclusive, fit, fixed_chip, blacken, name
         As of `geodl_lab.from_torch`.
     width
         Width of a window in pixels where it differs from ``window``, which then is the height.
@@ -67,10 +80,14 @@ labels_from, name
         raise ModelError(f"classes {classes!r} are no list; name them, as in classes=['land']")
     if task == "regress" and not classes:
         classes = ("value",)
+    labels = task == "recognize"
+    if activation is None:
+        activation = ("softmax" if exclusive else "sigmoid") if labels else "none"
+    inputs = _inputs(bands, scale, mean, std, dtype, cell_size)
     return Facts(
         name=name,
         task=task,
-        inputs=_inputs(bands, scale, mean, std, dtype, cell_size),
+        inputs=inputs if fit is None else _fitted(inputs, fit, task, (window, width or window)),
         classes=make_classes(classes, first=1 if task == "detect" else 0),
         window=window,
         width=width,
@@ -88,7 +105,11 @@ labels_from, name
             "anchors": anchors,
             "box_unit": box_unit,
             "labels_from": labels_from,
+            "thresholds": thresholds,
         },
+        recognizer=Recognizer(exclusive, activation, thresholds, fixed_chip, blacken)  # type: ignore[arg-type]
+        if labels
+        else None,
         sha256=sha256,
     )
 
@@ -112,6 +133,15 @@ def _inputs(
             f"bands, scale, mean or std are of a wrong type ({error}); give a list of names or "
             "their number, one number for scale, and one a band for mean and std"
         ) from error
+
+
+def _fitted(inputs: InputSpec, fit: str, task: str, shape_yx: tuple[int, int]) -> InputSpec:
+    if task not in ("recognize", "detect"):
+        raise ModelError(
+            f"fit {fit!r} is for whole images that are recognized, or searched for objects, not to "
+            f"{task}; leave it out"
+        )
+    return dataclasses.replace(inputs, fit=Fit(fit, *shape_yx))
 
 
 def _whole(number: Any) -> bool:

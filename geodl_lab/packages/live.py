@@ -35,11 +35,16 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
     radius: int = 2,
     box_size: float | None = None,
     size_unit: float = 1.0,
-    activation: str = "none",
+    activation: str | None = None,
     nms: float | None = None,
     anchors: Sequence[Sequence[float]] = (),
     box_unit: str = "pixels",
     labels_from: int | None = None,
+    thresholds: Sequence[float] = (),
+    exclusive: bool = True,
+    fit: str | None = None,
+    fixed_chip: bool = False,
+    blacken: bool = False,
     name: str = "",
 ) -> Model:
     """Wrap a module that maps float bands (N, C, H, W) to scores or boxes.
@@ -50,10 +55,10 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
     Parameters
     ----------
     module
-        For ``classify``: answers scores (N, K, H, W); for ``regress``: values (N, K, H, W). For
-        ``detect``: see ``decoder``.
+        For ``classify``: answers scores (N, K, H, W); for ``regress``: values (N, K, H, W); for
+        ``recognize``: scores (N, K) of whole images. For ``detect``: see ``decoder``.
     task
-        ``classify``, ``detect`` or ``regress``.
+        ``classify``, ``detect``, ``regress`` or ``recognize``.
     bands
         Names of the input bands in order, or their number.
     classes
@@ -104,9 +109,12 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
         Least score 0..1 of an object.
     radius, box_size, size_unit
         Of heat maps, see `geodl_lab.package.Decoder`.
-    activation, anchors
-        Of dense boxes and YOLO: what makes 0..1 of their scores (``none``, ``sigmoid``,
-        ``softmax``), and (cx, cy, w, h) in window pixels for boxes that are offsets.
+    activation
+        What makes 0..1 of the scores of dense boxes, YOLO and labels: ``none``, ``sigmoid`` or
+        ``softmax``. Default for labels ``softmax`` if ``exclusive``, else ``sigmoid``; for others
+        ``none``.
+    anchors
+        (cx, cy, w, h) in window pixels for dense boxes that are offsets.
     nms
         IoU above which two boxes of one class of one window are one object; default 0.5 for dense
         boxes and YOLO, none for lists of dicts, whose modules have done it themselves.
@@ -115,13 +123,25 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
     labels_from
         Label of the first class where objects come with labels: 1 (the default), with 0 for the
         background, or 0.
+    thresholds
+        Least score of each class, in their order: of labels, and of objects that the module
+        answers itself. Empty is ``threshold`` for objects; for labels 0.025 if ``exclusive``,
+        else 0.5.
+    exclusive
+        Of labels: True if one is right, False if each may be by itself.
+    fit
+        How a whole image is brought to ``window`` (``squash``, ``crop``, ``fill``, ``network``;
+        see `geodl_lab.package.Fit`); for ``recognize`` and ``detect``. None takes its pixels as
+        they are.
+    fixed_chip, blacken
+        Of labels of features, see `geodl_lab.package.Recognizer`.
     name
         Name in results; default the class of the module.
 
     Returns
     -------
     Model
-        For ``da.dl.classify`` or ``da.dl.detect``.
+        For ``da.dl.classify``, ``da.dl.detect``, ``da.dl.regress`` or ``da.dl.recognize``.
 
     Raises
     ------
@@ -154,6 +174,11 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
         anchors=anchors,
         box_unit=box_unit,
         labels_from=labels_from,
+        thresholds=thresholds,
+        exclusive=exclusive,
+        fit=fit,
+        fixed_chip=fixed_chip,
+        blacken=blacken,
         name=name or type(module).__name__,
         sha256=hash_network(module),
     )

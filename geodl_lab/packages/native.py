@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from geodl_lab.errors import ModelError
-from geodl_lab.package import Decoder, Field, InputSpec, LabelClass, ModelPackage
+from geodl_lab.package import (
+    Decoder,
+    Field,
+    Fit,
+    InputSpec,
+    LabelClass,
+    ModelPackage,
+    Recognizer,
+)
 from geodl_lab.packages.archives import Files, hash_bytes
 from geodl_lab.packages.native_schema import check_native
 from geodl_lab.packages.weights import load_network
@@ -55,8 +63,10 @@ def _stored_field(stored: dict[str, Any]) -> Field:
 
 def _package(text: dict[str, Any], sha256: str, network: Any) -> ModelPackage:
     inputs = dict(text["input"])
-    for key in ("bands", "mean", "std"):
+    for key in ("bands", "mean", "std", "low", "high"):
         inputs[key] = tuple(inputs[key]) if inputs.get(key) is not None else inputs.get(key)
+    inputs["bands"] = inputs["bands"] or ()
+    inputs["fit"] = Fit(**inputs["fit"]) if inputs.get("fit") else None
     spec, window = InputSpec(**inputs), int(text["window"])
     stored = text.get("field")
     field = _stored_field(stored) if stored else measure_field(network, spec.count, window=window)
@@ -68,6 +78,7 @@ def _package(text: dict[str, Any], sha256: str, network: Any) -> ModelPackage:
         window=window,
         field=field,
         decoder=Decoder(**text["decoder"]) if text.get("decoder") else None,
+        recognizer=Recognizer(**text["recognizer"]) if text.get("recognizer") else None,
         version=str(text["version"]),
         sha256=sha256,
         about={key: text[key] for key in ABOUT if key in text},

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save
 
-from geodl_lab.receptive import measure_field
+from geodl_lab.package import Field
+from geodl_lab.receptive import measure_field, measure_memory
 
 
 class Ema:
@@ -61,7 +62,11 @@ def save_package(folder: Path, model: torch.nn.Module, description: dict[str, An
     }
     (folder / "weights.safetensors").write_bytes(save(weights))
     bands, window = len(description["input"]["bands"]), description["window"]
-    field = measure_field(model.eval(), bands, window=window)
+    if description["task"] == "recognize":
+        memory = measure_memory(model.eval(), torch.zeros(1, bands, window, window))
+        field = Field(finite=False, memory=memory)
+    else:
+        field = measure_field(model.eval(), bands, window=window)
     described = {**description, "field": dataclasses.asdict(field)}
     text = json.dumps(described, indent=2, ensure_ascii=False)
     (folder / "model.json").write_text(text + "\n", encoding="utf-8")

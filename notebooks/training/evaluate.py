@@ -5,6 +5,7 @@
 Prints the figures that the model cards state, from places that were never trained or chosen on,
 and ends with status 1 where a card says something else. The first three models are those trained
 here; for ``naip-landcover``, which came trained, it prints what its classes are at labelled trees.
+The last two see whole pictures: squares of tile 3.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import logging
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import aerial_landcover
+import aerial_scenes
 import naip_trees
 import numpy as np
 import tree_crowns
@@ -38,6 +41,32 @@ def measure_aerial_landcover(data: Path) -> dict[str, float]:
     classes = photo(scene.image).dl.classify("aerial-landcover").values
     figures = aerial_landcover.accuracy(classes, scene.labels)
     return {key: figures[key] for key in ("overall_accuracy", "miou")}
+
+
+def measure_aerial_scene(data: Path) -> dict[str, float]:
+    """Accuracy and mean F of the scenes on squares of tile 3 that are one."""
+    pictures, shares = _squares(data)
+    values = [int(picture.dl.recognize("aerial-scene").label_id[0]) for picture in pictures]
+    found = np.array([aerial_scenes.SCENES.index(value) for value in values])
+    return _close(aerial_scenes.score_scenes(found, aerial_scenes.truth_of(shares).scenes))
+
+
+def measure_aerial_tags(data: Path) -> dict[str, float]:
+    """Accuracy and mean F of the tags on squares of tile 3."""
+    pictures, shares = _squares(data)
+    tables = [picture.dl.recognize("aerial-tags").sort_values("label_id") for picture in pictures]
+    found = np.stack([table.predicted.to_numpy() for table in tables])
+    return _close(aerial_scenes.score_tags(found, aerial_scenes.truth_of(shares).tags))
+
+
+def _squares(data: Path) -> tuple[list[xr.DataArray], list[np.ndarray]]:
+    scene = aerial_landcover.load_scene(data / "dubai_landcover", aerial_scenes.TEST)
+    images, shares = zip(*aerial_scenes.squares(scene), strict=True)
+    return [photo(image) for image in images], list(shares)
+
+
+def _close(figures: dict[str, Any]) -> dict[str, float]:
+    return {key: figures[key] for key in ("accuracy", "macro_f1")}
 
 
 def measure_naip_trees(data: Path) -> dict[str, float]:
@@ -94,6 +123,8 @@ def main() -> None:
     logging.getLogger("geodl_lab").setLevel(logging.ERROR)  # photos have no CRS: known here
     measures = {
         "aerial-landcover": measure_aerial_landcover,
+        "aerial-scene": measure_aerial_scene,
+        "aerial-tags": measure_aerial_tags,
         "naip-trees": measure_naip_trees,
         "tree-crowns": measure_tree_crowns,
     }

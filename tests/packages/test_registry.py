@@ -7,7 +7,10 @@ from geodl_lab.packages import install
 from geodl_lab.packages.archives import Files
 from geodl_lab.packages.registry import origin_of
 
-BUNDLED = ["aerial-landcover", "naip-landcover", "naip-trees", "tree-crowns"]
+BUNDLED = [
+    "aerial-landcover", "aerial-scene", "aerial-tags", "naip-landcover", "naip-trees",
+    "tree-crowns",
+]  # fmt: skip
 
 
 def test_bundled_models_open_by_name():
@@ -22,7 +25,9 @@ def test_a_model_is_opened_once_a_process():
 
 
 def test_unknown_models_are_named(tmp_path):
-    with pytest.raises(ModelError, match=r"no model 'nope': bundled are aerial-landcover, naip"):
+    with pytest.raises(
+        ModelError, match=r"no model 'nope': bundled are aerial-landcover, aerial-s"
+    ):
         open_model("nope")
     for name in (None, 123, "x" * 5000):
         with pytest.raises(ModelError, match="there is no model"):
