@@ -54,7 +54,7 @@ def test_a_background_that_is_not_listed_comes_first():
     [
         ({}, r"'Classes\[0\] of a.emd' lacks the key 'Value'"),
         ({"Value": "a"}, 'Value "a"; a number'),
-        ({"Value": 255}, r"Classes\[0\].* value 255; possible are 0\.\.254"),
+        ({"Value": -1}, r"Classes\[0\].* value -1; possible are 0\.\.254"),
         ({"Value": 1, "Name": [1]}, "a text is needed"),
         ({"Value": 1, "Color": [1, 2]}, r"\[red, green, blue\], each 0 to 255, is needed"),
         ({"Value": 1, "Color": [1, 2, 256]}, "each 0 to 255"),

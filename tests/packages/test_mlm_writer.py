@@ -16,7 +16,7 @@ from referencing import Registry, Resource
 
 import geodl_lab
 from geodl_lab import from_torch, nets, open_model
-from geodl_lab.errors import ModelError, OutputError, TrustError
+from geodl_lab.errors import ModelError, OutputError
 from geodl_lab.package import Fit, InputSpec, Recognizer, make_classes
 from geodl_lab.packages.mlm_input import PIXEL_TYPES
 from geodl_lab.packages.mlm_writer import _scaling
@@ -149,13 +149,15 @@ def test_bundled_models_come_back_bit_for_bit(name, tmp_path):
     assert torch.equal(forward(again, batch.astype("uint8")), forward(model, batch.astype("uint8")))
 
 
-def test_our_networks_open_without_trust_and_programs_do_not(tmp_path):
+def test_what_is_written_opens_without_trust(tmp_path):
     open_model(open_model("tree-crowns").save(tmp_path / "a.json"))
     assert (tmp_path / "a.safetensors").is_file()
     open_model("naip-landcover").save(tmp_path / "b.json")
     assert (tmp_path / "b.pt").is_file()
-    with pytest.raises(TrustError, match="is a program"):
-        open_model(tmp_path / "b.json")
+    assert (
+        open_model(tmp_path / "b.json").package.classes
+        == open_model("naip-landcover").package.classes
+    )
 
 
 def test_other_readers_find_what_they_look_for(tmp_path):
