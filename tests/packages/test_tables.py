@@ -32,7 +32,7 @@ def test_keys_are_a_table(monkeypatch):
 
 @pytest.mark.slow
 # The page writes ONNX by torch's older exporter, which needs no package more.
-@pytest.mark.filterwarnings("ignore:You are using the legacy TorchScript:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_python_runs_as_it_stands(tmp_path, monkeypatch, models_folder, capsys):
     mpl.use("agg")
     monkeypatch.chdir(tmp_path)
