@@ -271,12 +271,24 @@ def _strides(probe: Probe) -> list[int]:
 def _probe(network: Any, channels: int, window: int, crop: int) -> Probe | None:
     """Find number type and strip sizes that the network accepts; None if it takes no strip."""
     sizes = ((BLOCK, BLOCK), (2 * BLOCK, BLOCK), (4 * BLOCK, BLOCK), (window, window))
-    for breadth, unit in sizes:
+    for index, (breadth, unit) in enumerate(sizes):
         probe = Probe(network, channels, breadth=breadth, unit=unit)
         length = _ceil(LENGTHS[0], unit)
-        if all(replace(probe, axis=axis).accepts(length, crop) for axis in (2, 3)):
+        if all(replace(probe, axis=axis).accepts(length, crop) for axis in (3, 2)):
             return replace(probe, exact=_cast(probe, length, crop))
+        if not index and _is_of_one_size(network, channels, window, crop):
+            return None
     return None
+
+
+def _is_of_one_size(network: Any, channels: int, window: int, crop: int) -> bool:
+    """Tell whether a network cuts a larger input to the one size that it was made for."""
+    try:
+        with torch.inference_mode():
+            answer = network(torch.zeros(1, channels, window, 2 * window))
+    except Exception:  # a network is anybody's code; a size it refuses may raise anything
+        return False
+    return bool(answer.shape[-1] <= window - 2 * crop)
 
 
 def _cast(probe: Probe, length: int, crop: int) -> Any:
