@@ -13,14 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from geodl_lab.decoders import Recognizer
 from geodl_lab.errors import ModelError
-from geodl_lab.package import (
-    InputSpec,
-    LabelClass,
-    ModelPackage,
-    Recognizer,
-    make_classes,
-)
+from geodl_lab.inputs import InputSpec
+from geodl_lab.package import LabelClass, ModelPackage, make_classes
 from geodl_lab.packages.archives import Files
 from geodl_lab.packages.deepomatic_nets import Feed, Read, chain
 from geodl_lab.packages.deepomatic_spec import (

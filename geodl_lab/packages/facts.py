@@ -6,17 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from geodl_lab.checks import is_list, is_whole
+from geodl_lab.decoders import DEFAULT_THRESHOLD, Recognizer
 from geodl_lab.errors import ModelError
-from geodl_lab.package import (
-    DEFAULT_THRESHOLD,
-    Fit,
-    InputSpec,
-    LabelClass,
-    Recognizer,
-    make_classes,
-)
+from geodl_lab.inputs import Fit, InputSpec
+from geodl_lab.package import LabelClass, make_classes
 from geodl_lab.packages.wrap import Facts
 
 
@@ -72,11 +66,11 @@ labels_from, thresholds, exclusive, fit, fixed_chip, blacken, name
         If something is of a wrong type or shape.
     """
     for option, side in (("window", window), ("width", window if width is None else width)):
-        if not _whole(side) or side < 1:
+        if not is_whole(side) or side < 1:
             raise ModelError(
                 f"{option} {side!r} is not possible; give the tile's side in whole pixels"
             )
-    if not _is_list(classes):
+    if not is_list(classes):
         raise ModelError(f"classes {classes!r} are no list; name them, as in classes=['land']")
     if task == "regress" and not classes:
         classes = ("value",)
@@ -144,17 +138,9 @@ def _fitted(inputs: InputSpec, fit: str, task: str, shape_yx: tuple[int, int]) -
     return dataclasses.replace(inputs, fit=Fit(fit, *shape_yx))
 
 
-def _whole(number: Any) -> bool:
-    return isinstance(number, int | np.integer) and not isinstance(number, bool)
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
-
-
 def _named(bands: Any) -> tuple[tuple[str, ...], int]:
     """Return names and number of bands that were given as names, one name, or a number."""
-    if _whole(bands):
+    if is_whole(bands):
         return (), int(bands)
     names = (bands,) if isinstance(bands, str) else tuple(map(str, bands))
     return names, len(names)

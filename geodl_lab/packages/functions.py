@@ -18,9 +18,11 @@ import numpy as np
 import torch
 
 from geodl_lab import settings
+from geodl_lab.decoders import Recognizer
 from geodl_lab.detections import TOUCH
 from geodl_lab.errors import ModelError, OptionError, TrustError
-from geodl_lab.package import DEFAULT_COLORS, Field, InputSpec, LabelClass, Recognizer
+from geodl_lab.inputs import InputSpec
+from geodl_lab.package import DEFAULT_COLORS, Field, LabelClass
 from geodl_lab.packages.archives import Files
 from geodl_lab.packages.functions_arguments import THRESHOLDS, merged, scalars
 from geodl_lab.packages.functions_network import (

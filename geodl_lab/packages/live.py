@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
+from geodl_lab.decoders import DEFAULT_THRESHOLD
 from geodl_lab.errors import ModelError
-from geodl_lab.package import DEFAULT_THRESHOLD, LabelClass
+from geodl_lab.package import LabelClass
 from geodl_lab.packages.facts import facts_of
 from geodl_lab.packages.wrap import wrap
 from geodl_lab.runtime import Model, fingerprint, hash_network
@@ -108,7 +109,7 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
     threshold
         Least score 0..1 of an object.
     radius, box_size, size_unit
-        Of heat maps, see `geodl_lab.package.Decoder`.
+        Of heat maps, see `geodl_lab.decoders.Decoder`.
     activation
         What makes 0..1 of the scores of dense boxes, YOLO and labels: ``none``, ``sigmoid`` or
         ``softmax``. Default for labels ``softmax`` if ``exclusive``, else ``sigmoid``; for others
@@ -131,10 +132,10 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
         Of labels: True if one is right, False if each may be by itself.
     fit
         How a whole image is brought to ``window`` (``squash``, ``crop``, ``fill``, ``network``;
-        see `geodl_lab.package.Fit`); for ``recognize`` and ``detect``. None takes its pixels as
+        see `geodl_lab.inputs.Fit`); for ``recognize`` and ``detect``. None takes its pixels as
         they are.
     fixed_chip, blacken
-        Of labels of features, see `geodl_lab.package.Recognizer`.
+        Of labels of features, see `geodl_lab.decoders.Recognizer`.
     name
         Name in results; default the class of the module.
 

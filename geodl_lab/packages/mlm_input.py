@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from geodl_lab.errors import ModelError
-from geodl_lab.package import Fit, InputSpec
+from geodl_lab.inputs import Fit, InputSpec
 from geodl_lab.packages.mlm_values import built, number, short, texts, typed
 from geodl_lab.packages.scaling import canonical
 
@@ -35,7 +35,7 @@ RESIZES: Mapping[str, str] = {"crop": "crop"} | {
     f"interpolation-{kind}": "squash"
     for kind in ("nearest", "linear", "cubic", "area", "lanczos4", "max")
 }
-"""Values of ``resize_type`` for whole images, and the `geodl_lab.package.Fit` that each is."""
+"""Values of ``resize_type`` for whole images, and the `geodl_lab.inputs.Fit` that each is."""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from geodl_lab.decoders import Decoder, Recognizer
 from geodl_lab.errors import ModelError
-from geodl_lab.package import Decoder, Field, Fit, InputSpec, Recognizer
+from geodl_lab.inputs import Fit, InputSpec
+from geodl_lab.package import Field
 from geodl_lab.packages.mlm_values import built, number, texts, typed
 from geodl_lab.packages.wrap import Facts
 

@@ -14,7 +14,8 @@ from urllib.parse import quote
 import torch
 
 from geodl_lab.errors import ModelError, OutputError
-from geodl_lab.package import InputSpec, LabelClass, ModelPackage
+from geodl_lab.inputs import InputSpec
+from geodl_lab.package import LabelClass, ModelPackage
 from geodl_lab.packages.archives import hash_bytes
 from geodl_lab.packages.mlm_assets import ROLE
 from geodl_lab.packages.mlm_ours import OURS, SCALING, plain_name

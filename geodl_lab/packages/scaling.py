@@ -2,7 +2,7 @@
 
 Every linear step is ``(value - mean) / std``, and steps of that form one after another are again
 of that form; a clip between them is a clip of the stored values with other bounds. So the engine
-needs one formula (`geodl_lab.package.InputSpec`) for any chain.
+needs one formula (`geodl_lab.inputs.InputSpec`) for any chain.
 
 The words are those of the STAC Machine Learning Model extension v1.4, "Value Scaling Object".
 """
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from geodl_lab.checks import is_list
 from geodl_lab.errors import ModelError
 
 STEPS = "geodl:steps"
@@ -71,7 +72,7 @@ class Ramp:
 
 
 def canonical(steps: Sequence[Any] | None, count: int) -> dict[str, Any]:
-    """Bring the scaling of all bands to the fields of an `geodl_lab.package.InputSpec`.
+    """Bring the scaling of all bands to the fields of an `geodl_lab.inputs.InputSpec`.
 
     Parameters
     ----------
@@ -93,8 +94,8 @@ def canonical(steps: Sequence[Any] | None, count: int) -> dict[str, Any]:
     """
     if steps is None:
         steps = [None]
-    if not _is_list(steps) or len(steps) not in (1, count):
-        given = f"{len(steps)} steps" if _is_list(steps) else repr(steps)[:100]
+    if not is_list(steps) or len(steps) not in (1, count):
+        given = f"{len(steps)} steps" if is_list(steps) else repr(steps)[:100]
         raise ModelError(
             f"scaling of {count} bands is given as {given}; give a list of one step for all, or "
             "of one for each band"
@@ -118,7 +119,7 @@ def _fields(ramps: Sequence[Ramp]) -> dict[str, Any]:
 
 def _ramp(item: Any) -> Ramp:
     ramp = Ramp()
-    for step in item if _is_list(item) else [item]:
+    for step in item if is_list(item) else [item]:
         ramp = _after(ramp, step)
     return ramp
 
@@ -182,7 +183,3 @@ def _number(step: Mapping[str, Any], key: str) -> float:
 
 def _short(value: Any) -> str:
     return repr(value)[:100]
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
