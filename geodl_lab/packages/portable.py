@@ -36,7 +36,7 @@ class Portable:
     architecture
         ``name`` and ``arguments`` of what tensors belong to, see `geodl_lab.nets`; else None.
     order
-        Axes of what it takes: ``NCHW`` or ``NHWC``.
+        Axes of what it takes and of maps that it answers: ``NCHW`` or ``NHWC``.
     """
 
     content: bytes
@@ -96,8 +96,15 @@ def _as_tensors(model: Model) -> Portable:
 def _as_it_came(model: Model) -> Portable:
     content = getattr(model.network, "content", None)
     if isinstance(content, bytes):
-        first = getattr(getattr(model.network, "image", None), "channels_first", True)
-        return Portable(content, ".onnx", order="NCHW" if first else "NHWC")
+        image = getattr(model.network, "image", None)
+        last_in = not getattr(image, "channels_first", True)
+        last_out = getattr(model.network, "maps_last", None)
+        if last_out is not None and last_out != last_in:
+            raise ModelError(
+                f"model {model.name!r} has its channels last on one side only and cannot be "
+                "written; keep the file that it came in"
+            )
+        return Portable(content, ".onnx", order="NHWC" if last_in else "NCHW")
     model.network.placed("cpu", 1)  # one that cannot run says why
     raise ModelError(
         f"model {model.name!r} runs by a program of its own and cannot be written; keep the file "
