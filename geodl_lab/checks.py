@@ -25,6 +25,17 @@ def is_above_0(value: Any) -> bool:
     return is_number(value) and value > 0
 
 
+def number_of(value: Any) -> float | None:
+    """Return a finite number, also one that is written as a text; None of anything else."""
+    if isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
 def is_list(value: Any) -> bool:
     """Tell whether it is a list, a tuple or another sequence; a text is none."""
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)

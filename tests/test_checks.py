@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from geodl_lab.checks import is_above_0, is_list, is_number, is_whole
+from geodl_lab.checks import is_above_0, is_list, is_number, is_whole, number_of
 
 
 @pytest.mark.parametrize("value", [3, -1, 10**400, np.int8(3)])
@@ -23,6 +23,16 @@ def test_what_is_no_number(value):
 
 def test_numbers_above_0():
     assert is_above_0(0.1) and is_above_0(np.float32(2)) and not is_above_0(0)
+
+
+@pytest.mark.parametrize("value", [2, 2.0, "2", " 2 ", np.int8(2)])
+def test_numbers_may_be_written_as_texts(value):
+    assert number_of(value) == 2.0 and isinstance(number_of(value), float)
+
+
+@pytest.mark.parametrize("value", [True, "two", "", "nan", math.inf, None, [2], {}, 10**400])
+def test_what_stands_for_no_number(value):
+    assert number_of(value) is None
 
 
 def test_lists():

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from geodl_lab.checks import is_whole
 from geodl_lab.decoders import Decoder, Recognizer
 from geodl_lab.errors import ModelError
 from geodl_lab.inputs import Fit, InputSpec
@@ -140,7 +141,7 @@ def _field(told: Mapping[str, Any]) -> Field:
     fine = (
         isinstance(told.get("finite"), bool)
         and whole[0] != 0
-        and all(isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in whole)
+        and all(is_whole(one) and one >= 0 for one in whole)
         and all(number(one) is not None for one in numbers)
     )
     if not fine:
