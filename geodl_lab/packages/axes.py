@@ -80,7 +80,10 @@ def channels_first(network: Any, *, last_in: bool, last_out: bool) -> Any:
 
 
 def from_two_images(network: Any) -> Any:
-    """Return a network of (N, 2 * C, H, W) around a TorchScript that takes two images, else it."""
+    """Return a network of (N, 2 * C, H, W) around a TorchScript that takes two images, else it.
+
+    Graphs of ONNX are made so when they are read, see `geodl_lab.packages.onnx_graph.join_images`.
+    """
     if not isinstance(network, torch.jit.ScriptModule) or _inputs(network) != 2:
         return network
     return _around(network, TwoImages(network))

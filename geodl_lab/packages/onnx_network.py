@@ -15,6 +15,7 @@ from geodl_lab.packages.onnx_graph import (
     ImageInput,
     image_input,
     import_onnx,
+    join_images,
     read_graph,
     told,
 )
@@ -46,6 +47,7 @@ def load_onnx(
     """
     import_onnx("onnxruntime")
     model, sides = read_graph(files, name)
+    join_images(model, channels_first=channels_first)
     image = image_input(model, name, channels_first=channels_first)
     outputs = {one.name: told(one) for one in model.graph.output}
     if output and output not in outputs:

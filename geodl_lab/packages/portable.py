@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,18 +117,23 @@ def _as_script(model: Model) -> Any:
     reasons = []
     for turn in (_scripted, _traced):
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # torch retires TorchScript, which people still use
-                script = turn(model)
-                if all(_alike(model.network, script, noise) for noise in _trials(model)):
-                    return script
-            reasons.append("it answers otherwise on other input")
+            return _proved(turn, model)
         except Exception as error:  # a module is anybody's code: whatever it raises is told
             reasons.append(first_line(error))
     raise ModelError(
         f"model {model.name!r} cannot be written as TorchScript ({reasons[0]}; traced: "
         f"{reasons[1]}); write its forward in what torch.jit.script knows"
     )
+
+
+def _proved(turn: Callable[[Model], Any], model: Model) -> Any:
+    """Return what ``turn`` makes of a model if it answers alike on all trials."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch retires TorchScript, which people still use
+        script = turn(model)
+        if not all(_alike(model.network, script, noise) for noise in _trials(model)):
+            raise ValueError("it answers otherwise on other input")
+    return script
 
 
 def _scripted(model: Model) -> Any:
