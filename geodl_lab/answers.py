@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from geodl_lab.decoders import Decoder
 from geodl_lab.errors import ModelError
-from geodl_lab.package import Decoder
 
 ONE_IMAGE = {"labels", "scores"}
 ROW = 6

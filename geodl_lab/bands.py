@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from geodl_lab.errors import BandError
-from geodl_lab.package import InputSpec
+from geodl_lab.inputs import InputSpec
 
 Bands = Mapping[str, int | str] | Sequence[int | str]
 """Raster bands for a model: ``{"nir": 4}`` by the model's name, or a list in its order.

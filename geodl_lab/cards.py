@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from geodl_lab._version import __version__
-from geodl_lab.package import EXCLUSIVE_THRESHOLD, TAG_THRESHOLD, Decoder, ModelPackage
+from geodl_lab.decoders import EXCLUSIVE_THRESHOLD, TAG_THRESHOLD, Decoder
+from geodl_lab.package import ModelPackage
 from geodl_lab.planning import choose_window
 from geodl_lab.runtime import VIEWS, Closed, Model
 

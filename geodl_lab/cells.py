@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from affine import Affine
 
+from geodl_lab.checks import is_number
 from geodl_lab.errors import OptionError
 from geodl_lab.grid import Window
 from geodl_lab.raster import Raster
@@ -159,7 +160,7 @@ def model_grid(raster: Raster, cell_size: float) -> Cells:
     high = min(side * count for side, count in zip(sides, pixels, strict=True))
     # Not `low <= x <= high` alone: sizes that a user reads in the message must pass in spite of
     # rounding, and what is no number must not raise anything else.
-    if not _is_number(cell_size) or not low * (1 - 1e-6) <= cell_size <= high * (1 + 1e-6):
+    if not is_number(cell_size) or not low * (1 - 1e-6) <= cell_size <= high * (1 + 1e-6):
         raise OptionError(
             f"cell_size {cell_size!r} is not possible: the raster's cells are {sides[1]:g} x "
             f"{sides[0]:g} {_unit(raster)} and it is {sides[1] * pixels[1]:g} x "
@@ -188,10 +189,6 @@ def _axis(pixels: int, cell_size: float, side: float) -> CellAxis:
     """Return cells of ``cell_size`` over pixels of ``side``; all but equal sizes are equal."""
     factor = min(cell_size / side, float(pixels))
     return CellAxis(pixels, 1.0 if abs(factor - 1) * pixels < 1e-3 else factor)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and math.isfinite(value)
 
 
 def _unit(raster: Raster) -> str:

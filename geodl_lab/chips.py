@@ -19,8 +19,8 @@ from geodl_lab.errors import OptionError
 from geodl_lab.fits import Fitted, Size, place
 from geodl_lab.grid import Window
 from geodl_lab.inference import Source
+from geodl_lab.inputs import Fit, InputSpec
 from geodl_lab.nodata import reflect_fill, valid_pixels
-from geodl_lab.package import Fit, InputSpec
 
 
 @dataclass(frozen=True)

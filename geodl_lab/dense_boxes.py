@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from geodl_lab.decoders import YOLO_LAYOUTS
 from geodl_lab.detections import Detections
 from geodl_lab.errors import ModelError
-from geodl_lab.package import YOLO_LAYOUTS, ModelPackage
+from geodl_lab.package import ModelPackage
 
 ROUNDING = 1e-3
 """How far a score may miss 0..1: half precision rounds."""
@@ -107,7 +108,7 @@ def check_dense(answer: Any, package: ModelPackage) -> None:
 
 
 def yolo_layout(answer: Any, package: ModelPackage) -> str:
-    """Return how a YOLO output is laid out, one of `package.YOLO_LAYOUTS`.
+    """Return how a YOLO output is laid out, one of `decoders.YOLO_LAYOUTS`.
 
     Raises
     ------

@@ -17,6 +17,7 @@ import rasterio
 from geodl_lab._version import __version__
 from geodl_lab.cells import snap_indices
 from geodl_lab.checkpoints import RUN_TAG, Checkpoint, file_identity, key_hash, open_checkpoint
+from geodl_lab.decoders import Decoder
 from geodl_lab.detections import empty
 from geodl_lab.errors import RasterError
 from geodl_lab.grid import Window
@@ -24,7 +25,6 @@ from geodl_lab.inference import chunk_lattice, in_order, run_chunks
 from geodl_lab.objects import find, frame_of, with_threshold
 from geodl_lab.options import counting_on, make_options
 from geodl_lab.outputs import RASTER_ENDINGS, check_output, raster_writer
-from geodl_lab.package import Decoder
 from geodl_lab.packages import open_model
 from geodl_lab.pixels import (
     Product,

@@ -17,8 +17,8 @@ from geodl_lab.cells import FINEST, CellAxis, Cells
 from geodl_lab.errors import RasterError
 from geodl_lab.grid import Window
 from geodl_lab.inference import Source
+from geodl_lab.inputs import Fit, InputSpec
 from geodl_lab.nodata import reflect_fill, valid_pixels
-from geodl_lab.package import Fit, InputSpec
 from geodl_lab.resample import Resampled
 
 Size = tuple[int, int]

@@ -177,7 +177,7 @@ class LabelHead:
     labels
         Number of labels.
     activation
-        ``softmax``, ``sigmoid`` or ``none``; see `geodl_lab.package.Recognizer`.
+        ``softmax``, ``sigmoid`` or ``none``; see `geodl_lab.decoders.Recognizer`.
     """
 
     labels: int

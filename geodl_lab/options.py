@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from geodl_lab.bands import Bands
+from geodl_lab.checks import is_number, is_whole
 from geodl_lab.errors import OptionError, UnknownOptionError
 
 Progress = Callable[[int, int, str, float], None]
@@ -78,11 +77,11 @@ class Options:
 
     def __post_init__(self) -> None:
         tolerance = self.seam_tolerance
-        if tolerance is not None and not (_is_number(tolerance) and tolerance > 0):
+        if tolerance is not None and not (is_number(tolerance) and tolerance > 0):
             raise OptionError(f"seam_tolerance {tolerance!r} is not possible; give a score above 0")
         for name, least in (("padding", 0), ("batch_size", 1)):
             value = getattr(self, name)
-            if value is not None and not (_is_whole(value) and value >= least):
+            if value is not None and not (is_whole(value) and value >= least):
                 raise OptionError(
                     f"{name} {value!r} is not possible; give a whole number, from {least}"
                 )
@@ -163,22 +162,12 @@ def check_threshold(threshold: Any) -> None:
     OptionError
         If it is no number from 0 to 1.
     """
-    if not (_is_number(threshold) and 0 <= threshold <= 1):
+    if not (is_number(threshold) and 0 <= threshold <= 1):
         raise OptionError(f"threshold {threshold!r} is not possible; give a number from 0 to 1")
 
 
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        return False
-    return math.isfinite(value)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
 def _check_cell_size(cell_size: Any) -> None:
-    if not (_is_number(cell_size) and cell_size > 0):
+    if not (is_number(cell_size) and cell_size > 0):
         raise OptionError(
             f"cell_size {cell_size!r} is not possible; give a positive number of CRS units, or "
             "'model' for the model's own"

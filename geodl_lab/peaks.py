@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from geodl_lab.decoders import Decoder
 from geodl_lab.detections import Detections
 from geodl_lab.errors import ModelError
 from geodl_lab.grid import Window
-from geodl_lab.package import Decoder
 from geodl_lab.regions import logit, probability
 
 LARGEST = 8.0

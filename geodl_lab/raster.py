@@ -24,7 +24,7 @@ from affine import Affine
 from geodl_lab.bands import common_name
 from geodl_lab.errors import OptionError, RasterError, first_line
 from geodl_lab.grid import Window
-from geodl_lab.package import InputSpec
+from geodl_lab.inputs import InputSpec
 
 LOGGER = logging.getLogger("geodl_lab")
 

@@ -17,13 +17,14 @@ import xarray as xr
 
 from geodl_lab import settings
 from geodl_lab.chips import cut_chips
+from geodl_lab.decoders import Recognizer
 from geodl_lab.errors import OptionError, RasterError
 from geodl_lab.fits import Size
 from geodl_lab.grid import Tile, Window
 from geodl_lab.heads import LabelHead
 from geodl_lab.inference import Seen, run_chunk
 from geodl_lab.options import check_threshold, make_options
-from geodl_lab.package import ModelPackage, Recognizer
+from geodl_lab.package import ModelPackage
 from geodl_lab.packages import open_model
 from geodl_lab.pixels import require_task
 from geodl_lab.raster import Raster

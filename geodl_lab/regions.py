@@ -13,9 +13,9 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from geodl_lab.decoders import Decoder
 from geodl_lab.detections import Detections
 from geodl_lab.grid import Window
-from geodl_lab.package import Decoder
 
 IN_PLANE = np.zeros((3, 3, 3), dtype=bool)
 IN_PLANE[1] = True  # neighbours: the eight around a pixel, none in another class

@@ -18,8 +18,8 @@ from geodl_lab.errors import ModelError, OptionError
 from geodl_lab.fits import Fitted, place
 from geodl_lab.grid import Window
 from geodl_lab.inference import Source
+from geodl_lab.inputs import Fit
 from geodl_lab.options import Options
-from geodl_lab.package import Fit
 from geodl_lab.planning import Plan, plan
 from geodl_lab.raster import (
     Raster,

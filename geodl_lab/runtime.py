@@ -21,7 +21,8 @@ import torch
 
 from geodl_lab import devices
 from geodl_lab.errors import ModelError, OptionError
-from geodl_lab.package import InputSpec, ModelPackage
+from geodl_lab.inputs import InputSpec
+from geodl_lab.package import ModelPackage
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 WRITERS: dict[str, Callable[[Model, Path], None]] = {}

@@ -18,7 +18,7 @@ from geodl_lab import settings
 from geodl_lab.bands import Bands, match_bands
 from geodl_lab.errors import BandError, RasterError, first_line
 from geodl_lab.grid import Window
-from geodl_lab.package import InputSpec
+from geodl_lab.inputs import InputSpec
 from geodl_lab.raster import Raster
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from geodl_lab.answers import described, in_one_form, lists_dicts
+from geodl_lab.decoders import Decoder
 from geodl_lab.errors import ModelError
-from geodl_lab.package import Decoder
 
 BOXES = torch.tensor([[1.0, 2, 9, 8], [4, 4, 6, 7], [0, 0, 3, 3]])
 LABELS = torch.tensor([1, 2, 1])

@@ -2,7 +2,7 @@ import pytest
 
 from geodl_lab.bands import common_name, match_bands
 from geodl_lab.errors import BandError
-from geodl_lab.package import InputSpec
+from geodl_lab.inputs import InputSpec
 
 RGBN = InputSpec(("red", "green", "blue", "nir"))
 TURNED = InputSpec((), 3, positions=(3, 2, 1))

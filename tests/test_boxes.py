@@ -3,9 +3,11 @@ import pytest
 import torch
 
 from geodl_lab.boxes import corners_of, read_boxes
+from geodl_lab.decoders import Decoder
 from geodl_lab.errors import ModelError
 from geodl_lab.grid import Window
-from geodl_lab.package import Decoder, Field, InputSpec, ModelPackage, make_classes
+from geodl_lab.inputs import InputSpec
+from geodl_lab.package import Field, ModelPackage, make_classes
 
 WINDOW = Window(100, 200, 64, 64)
 

@@ -7,8 +7,10 @@ import pytest
 
 from geodl_lab import open_model
 from geodl_lab.cards import FOLDED, card, headline, names, one_line, rows, scaling_words, text
+from geodl_lab.decoders import Decoder, Recognizer
 from geodl_lab.errors import TrustError
-from geodl_lab.package import Decoder, Field, Fit, InputSpec, ModelPackage, Recognizer, make_classes
+from geodl_lab.inputs import Fit, InputSpec
+from geodl_lab.package import Field, ModelPackage, make_classes
 from geodl_lab.planning import choose_window
 from geodl_lab.runtime import Closed, Model
 

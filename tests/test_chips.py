@@ -7,7 +7,7 @@ import shapely
 from geodl_lab.chips import cut_chips
 from geodl_lab.errors import OptionError
 from geodl_lab.grid import Window
-from geodl_lab.package import InputSpec
+from geodl_lab.inputs import InputSpec
 from geodl_lab.raster import as_raster
 from geodl_lab.sources import make_source
 from geodl_lab.testing import make_raster

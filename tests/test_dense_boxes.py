@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import torch
 
+from geodl_lab.decoders import Decoder
 from geodl_lab.dense_boxes import is_dense, read_dense, read_yolo, yolo_layout
 from geodl_lab.errors import ModelError
-from geodl_lab.package import Decoder, Field, InputSpec, ModelPackage, make_classes
+from geodl_lab.inputs import InputSpec
+from geodl_lab.package import Field, ModelPackage, make_classes
 
 
 def package(name="boxes", classes=("car", "ship"), **options):

@@ -15,7 +15,7 @@ import geodl_lab
 from geodl_lab.errors import ModelError, OptionError, RasterError
 from geodl_lab.fits import Excerpt, Fitted, place, white
 from geodl_lab.grid import Window
-from geodl_lab.package import Fit, InputSpec
+from geodl_lab.inputs import Fit, InputSpec
 from geodl_lab.raster import as_raster
 from geodl_lab.sources import make_source
 from geodl_lab.testing import RegionDetector, ScoreNet, make_raster, paint, pixel_boxes

@@ -10,7 +10,7 @@ from geodl_lab.errors import CancelledError, RunError
 from geodl_lab.grid import Tile, Window
 from geodl_lab.heads import ClassHead
 from geodl_lab.inference import DenseWork, chunk_lattice, in_order, prepare, run_chunk, run_chunks
-from geodl_lab.package import InputSpec
+from geodl_lab.inputs import InputSpec
 from geodl_lab.planning import plan
 from geodl_lab.raster import as_raster
 from geodl_lab.sources import make_source

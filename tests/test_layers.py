@@ -11,8 +11,9 @@ ROOT = Path(__file__).parents[1] / "geodl_lab"
 
 # From the bottom up; a module imports from lower rows only (within `packages`, freely downwards).
 ROWS = (
-    ("errors", "settings", "_version", "nets", "nodata", "quads"),
-    ("grid", "package", "devices"),
+    ("errors", "checks", "settings", "_version", "nets", "nodata", "quads"),
+    ("grid", "inputs", "decoders", "devices"),
+    ("package",),
     ("masks", "runtime", "bands", "checkpoints"),
     ("detections", "options", "staging"),
     ("receptive", "heads", "overlaps", "regions", "vector_files"),
@@ -43,8 +44,8 @@ TORCH = {
     "packages", "testing",
 }  # fmt: skip
 PLAIN = {
-    "errors", "settings", "_version", "nodata", "quads", "grid", "masks", "detections", "package",
-    "bands", "checkpoints", "options",
+    "errors", "checks", "settings", "_version", "nodata", "quads", "grid", "masks", "detections",
+    "inputs", "decoders", "package", "bands", "checkpoints", "options",
 }  # fmt: skip
 FRAMES = {"geopandas", "pandas", "pyogrio", "pyarrow", "dask"}
 

@@ -4,11 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from geodl_lab.decoders import Decoder
 from geodl_lab.detections import concatenate
 from geodl_lab.errors import ModelError
 from geodl_lab.finders import in_order
 from geodl_lab.grid import Window
-from geodl_lab.package import Decoder
 from geodl_lab.peaks import PeakFinder
 
 VALUES = (1, 2)

@@ -7,7 +7,7 @@ from affine import Affine
 from geodl_lab import open_raster
 from geodl_lab.errors import OptionError, RasterError
 from geodl_lab.grid import Window
-from geodl_lab.package import InputSpec
+from geodl_lab.inputs import InputSpec
 from geodl_lab.raster import area_window, as_raster, say_if_other_cell_size
 from geodl_lab.sources import make_source
 from geodl_lab.testing import make_raster, wrap

@@ -3,10 +3,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from geodl_lab.decoders import Decoder
 from geodl_lab.detections import concatenate
 from geodl_lab.finders import in_order
 from geodl_lab.grid import Window
-from geodl_lab.package import Decoder
 from geodl_lab.regions import RegionFinder
 
 VALUES = (1, 2)

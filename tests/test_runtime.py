@@ -10,7 +10,7 @@ import torch
 from geodl_lab import devices, from_torch, open_model
 from geodl_lab.devices import on_one_thread, resolve_device, resolve_precision
 from geodl_lab.errors import ModelError, OptionError
-from geodl_lab.package import InputSpec
+from geodl_lab.inputs import InputSpec
 from geodl_lab.runtime import (
     Session,
     hash_network,

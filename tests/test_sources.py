@@ -7,7 +7,7 @@ import rasterio
 from geodl_lab import open_raster, settings
 from geodl_lab.errors import BandError, RasterError
 from geodl_lab.grid import Window
-from geodl_lab.package import InputSpec
+from geodl_lab.inputs import InputSpec
 from geodl_lab.raster import as_raster
 from geodl_lab.sources import FileSource, Part, make_source
 from geodl_lab.testing import make_raster, wrap

@@ -5,9 +5,11 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geodl_lab.decoders import Decoder
 from geodl_lab.detections import Detections, empty
+from geodl_lab.inputs import InputSpec
 from geodl_lab.masks import Masks, from_crops
-from geodl_lab.package import Decoder, Field, InputSpec, ModelPackage, make_classes
+from geodl_lab.package import Field, ModelPackage, make_classes
 from geodl_lab.raster import as_raster
 from geodl_lab.testing import paint
 from geodl_lab.vector_files import GEOMETRY

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
+import dataclasses
 import itertools
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -15,20 +15,17 @@ from geodl_lab.answers import described
 from geodl_lab.devices import on_one_thread
 from geodl_lab.errors import ModelError
 from geodl_lab.packages.archives import Files
-from geodl_lab.packages.facts import facts_of
+from geodl_lab.packages.facts import Said
 from geodl_lab.packages.onnx_network import OnnxNetwork, describe, load_onnx
 from geodl_lab.packages.weights import hash_weights, load_network
 from geodl_lab.packages.wrap import wrap
 from geodl_lab.runtime import Model
 
-ENDINGS = (".onnx", ".pt", ".pt2", ".pth", ".safetensors")
-"""Endings of files of weights."""
-
 SIDES, MOST_BANDS = (256, 512, 224, 640, 64), 16
 """What a module is tried with that says nothing of itself."""
 
-SAID = tuple(set(inspect.signature(facts_of).parameters) - {"sha256"})
-"""Names of the facts that a user may say, as of `facts_of`."""
+SAID = {field.name for field in dataclasses.fields(Said)} - {"sha256"}
+"""Names of what a user may say."""
 
 
 def read_bare(
@@ -57,9 +54,8 @@ def read_bare(
     channels_first, output
         Of ONNX: as of `geodl_lab.packages.onnx_network.load_onnx`.
     said
-        As of `geodl_lab.packages.facts.facts_of`, which has the names and defaults of
-        `geodl_lab.from_torch`; ``bands`` is needed. Where the network has a fixed size, ``window``
-        and ``width`` are that by themselves.
+        As of `geodl_lab.from_torch`, and ``width``; ``bands`` is needed. Where the network has a
+        fixed size, ``window`` and ``width`` are that by themselves.
 
     Raises
     ------
@@ -68,7 +64,7 @@ def read_bare(
     TrustError
         If they are a program that nobody trusted.
     """
-    unknown = sorted(set(said) - set(SAID))
+    unknown = sorted(set(said) - SAID)
     if unknown:
         raise ModelError(
             f"nothing is known of {', '.join(map(repr, unknown))}; possible are "
@@ -84,15 +80,8 @@ def read_bare(
         network = load_network(files, name, trust=trust, architecture=_architecture(architecture))
     if "bands" not in said:
         raise ModelError(_too_little(network, name))
-    facts = facts_of(
-        **{
-            "name": PurePosixPath(name).stem,
-            "sha256": hash_weights(files, name, network),
-            **_size(network),
-            **said,
-        }
-    )
-    return wrap(network, facts)
+    named = {"name": PurePosixPath(name).stem, "sha256": hash_weights(files, name, network)}
+    return wrap(network, Said(**{**named, **_size(network), **said}).facts)
 
 
 def _architecture(given: Any) -> Mapping[str, Any] | None:

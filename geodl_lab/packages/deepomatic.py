@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import re
 import tempfile
@@ -13,15 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from geodl_lab.decoders import Recognizer
 from geodl_lab.errors import ModelError
-from geodl_lab.package import (
-    InputSpec,
-    LabelClass,
-    ModelPackage,
-    Recognizer,
-    make_classes,
-)
-from geodl_lab.packages.archives import Files
+from geodl_lab.inputs import InputSpec
+from geodl_lab.package import LabelClass, ModelPackage, make_classes
+from geodl_lab.packages.archives import Files, hash_bytes
 from geodl_lab.packages.deepomatic_nets import Feed, Read, chain
 from geodl_lab.packages.deepomatic_spec import (
     Labels,
@@ -191,7 +186,7 @@ def _models(
 
 
 def _hash(said: Sequence[Any]) -> str:
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    return hash_bytes(json.dumps(said, sort_keys=True).encode())
 
 
 def _asked(preprocessing: Preprocessing, readings: Sequence[Reading]) -> tuple[str, ...]:

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from geodl_lab.decoders import EXCLUSIVE_THRESHOLD, TAG_THRESHOLD
 from geodl_lab.errors import ModelError
-from geodl_lab.package import EXCLUSIVE_THRESHOLD, TAG_THRESHOLD, Fit
+from geodl_lab.inputs import Fit
 from geodl_lab.packages.json_fields import (
     choice,
     flag,

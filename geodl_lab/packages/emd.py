@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from geodl_lab.packages import emd_ours
-from geodl_lab.packages.adapters import from_channels_last, from_two_images
 from geodl_lab.packages.archives import Files, hash_bytes
+from geodl_lab.packages.axes import channels_first, from_two_images
 from geodl_lab.packages.emd_inputs import cell_size_range, read_inputs
 from geodl_lab.packages.emd_keys import KEYS, Emd
 from geodl_lab.packages.emd_outputs import TYPES, model_type, read_classes, read_threshold
@@ -76,7 +76,7 @@ def read_emd(files: Files, name: str, *, trust: bool) -> Model:
     if reason := refusal(emd, files, weights):
         return closed(facts, reason)
     network = load_network(files, weights, trust=trust, architecture=_architecture(emd))
-    return wrap(_adapted(network, emd, facts.task), facts)
+    return wrap(_adapted(network, emd), facts)
 
 
 def read_facts(emd: Emd, sha256: str, *, function: bool = False) -> Facts:
@@ -159,16 +159,14 @@ def _architecture(emd: Emd) -> dict[str, Any]:
     return {"name": name, "arguments": parameters if isinstance(parameters, dict) else {}}
 
 
-def _adapted(network: Any, emd: Emd, task: str) -> Any:
+def _adapted(network: Any, emd: Emd) -> Any:
     """Return a network that takes (N, C, H, W)."""
     order = (emd.word("ModelFormat") or "NCHW").upper()
     if order not in ("NCHW", "NHWC"):
         raise emd.wrong("ModelFormat", "NCHW or NHWC")
     if model_type(emd) == "ChangeDetection":
         network = from_two_images(network)
-    if order == "NCHW":
-        return network
-    return from_channels_last(network, scores=task in ("classify", "regress"))
+    return channels_first(network, last_in=order == "NHWC", last_out=order == "NHWC")
 
 
 def _about(emd: Emd) -> dict[str, Any]:

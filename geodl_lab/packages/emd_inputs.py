@@ -19,7 +19,8 @@ import rasterio.crs
 import rasterio.errors
 
 from geodl_lab.bands import common_name
-from geodl_lab.package import InputSpec
+from geodl_lab.checks import is_number
+from geodl_lab.inputs import InputSpec
 from geodl_lab.packages.emd_keys import Emd
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -130,7 +131,7 @@ def _channel(emd: Emd, item: Any, raster: Sequence[str]) -> tuple[int | None, st
         if not name:
             raise emd.wrong("ExtractBands", "a list of names or of numbers from 0")
         return (raster.index(name) if name in raster else None), name
-    place = int(item) if isinstance(item, str) or (_is_number(item) and item == int(item)) else -1
+    place = int(item) if isinstance(item, str) or (is_number(item) and item == int(item)) else -1
     if not 0 <= place < MOST_BANDS:
         raise emd.wrong("ExtractBands", "a list of names or of numbers from 0")
     return place, raster[place] if place < len(raster) else ""
@@ -278,7 +279,3 @@ def _unit(reference: Emd) -> float | None:
             crs = read(value)
             return float(crs.linear_units_factor[1]) if crs.is_projected else None
     return None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

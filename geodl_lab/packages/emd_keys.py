@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from geodl_lab.checks import number_of
 from geodl_lab.errors import ModelError
 
 KEYS: Mapping[str, str] = {
@@ -176,14 +176,9 @@ class Emd:
         return ModelError(f"{self.name!r} has {key} {shown}; {needs} is needed")
 
     def _finite(self, key: str, value: Any) -> float:
-        try:
-            if isinstance(value, bool):
-                raise TypeError
-            number = float(value)
-        except (TypeError, ValueError, OverflowError):
-            number = math.nan
-        if not math.isfinite(number):
-            raise self.wrong(key, "a number") from None
+        number = number_of(value)
+        if number is None:
+            raise self.wrong(key, "a number")
         return number
 
 

@@ -13,15 +13,10 @@ from typing import Any
 import numpy as np
 
 from geodl_lab.bands import common_name
+from geodl_lab.decoders import Decoder, Recognizer
 from geodl_lab.errors import ModelError
-from geodl_lab.package import (
-    Decoder,
-    Field,
-    Fit,
-    InputSpec,
-    ModelPackage,
-    Recognizer,
-)
+from geodl_lab.inputs import Fit, InputSpec
+from geodl_lab.package import Field, ModelPackage
 from geodl_lab.packages.emd_keys import Emd
 
 KEY = "GeodlLab"

@@ -63,7 +63,7 @@ def read_classes(emd: Emd, task: str, *, background: bool) -> tuple[LabelClass, 
 
 
 def read_threshold(emd: Emd) -> dict[str, float]:
-    """Return the least score of objects as an option of `geodl_lab.package.Decoder`."""
+    """Return the least score of objects as an option of `geodl_lab.decoders.Decoder`."""
     threshold = emd.number("Threshold")
     return {} if threshold is None else {"threshold": threshold}
 

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from geodl_lab.package import InputSpec, ModelPackage
+from geodl_lab.inputs import InputSpec
+from geodl_lab.package import ModelPackage
 from geodl_lab.packages import emd_ours
 from geodl_lab.packages.archives import hash_bytes
 from geodl_lab.packages.emd import read_facts

@@ -12,9 +12,9 @@ from typing import Any
 from geodl_lab.errors import ModelError, OptionError
 from geodl_lab.packages import native
 from geodl_lab.packages.archives import Files
+from geodl_lab.packages.weights import ENDINGS
 from geodl_lab.runtime import Model
 
-WEIGHTS = (".onnx", ".pt", ".pth", ".pt2", ".ckpt", ".bin", ".safetensors")
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/+\S")
 
 
@@ -141,7 +141,7 @@ def identify(files: Files) -> tuple[Format, str]:
 
 def possible() -> str:
     """Return what kinds of files a model may be."""
-    return f"model.json, .emd, .dlpk, a STAC MLM item (.json), or weights ({', '.join(WEIGHTS)})"
+    return f"model.json, .emd, .dlpk, a STAC MLM item (.json), or weights ({', '.join(ENDINGS)})"
 
 
 def _candidates(files: Files) -> list[str]:
@@ -187,7 +187,7 @@ def _is_emd(files: Files, name: str) -> bool:
 
 
 def _is_weights(files: Files, name: str) -> bool:
-    return name.lower().endswith(WEIGHTS)
+    return name.lower().endswith(ENDINGS)
 
 
 def _shown(files: Files) -> str:
@@ -205,7 +205,7 @@ NATIVE = Format(
 )
 BARE = Format(
     name="weights alone",
-    files=" ".join(f"`{ending}`" for ending in WEIGHTS),
+    files=" ".join(f"`{ending}`" for ending in ENDINGS),
     claims=_is_weights,
     reader=("bare", "read_bare"),
     writer="",

@@ -9,7 +9,6 @@ is found once, is the engine's work.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -18,10 +17,12 @@ import numpy as np
 import torch
 
 from geodl_lab import settings
+from geodl_lab.decoders import Recognizer
 from geodl_lab.detections import TOUCH
 from geodl_lab.errors import ModelError, OptionError, TrustError
-from geodl_lab.package import DEFAULT_COLORS, Field, InputSpec, LabelClass, Recognizer
-from geodl_lab.packages.archives import Files
+from geodl_lab.inputs import InputSpec
+from geodl_lab.package import DEFAULT_COLORS, Field, LabelClass
+from geodl_lab.packages.archives import Files, hash_bytes
 from geodl_lab.packages.functions_arguments import THRESHOLDS, merged, scalars
 from geodl_lab.packages.functions_network import (
     PIXELS,
@@ -269,4 +270,4 @@ def _token(arguments: Mapping[str, Any]) -> str:
     """Tell models of one package with other arguments apart, wherever they travel."""
     if not arguments:
         return ""
-    return hashlib.sha256(json.dumps(arguments, sort_keys=True, default=str).encode()).hexdigest()
+    return hash_bytes(json.dumps(arguments, sort_keys=True, default=str).encode())

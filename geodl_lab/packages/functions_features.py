@@ -17,7 +17,6 @@ import numpy as np
 
 from geodl_lab.package import LabelClass
 
-FORMS = ("boxes", "points", "masks")
 LABELS = ("class", "classname", "label", "classvalue", "value")
 """Names of the attribute that holds the class, in lower case, the likeliest first."""
 

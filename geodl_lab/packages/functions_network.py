@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from geodl_lab.package import InputSpec
+from geodl_lab.inputs import InputSpec
 from geodl_lab.packages.functions_features import FeatureError, Reader
 from geodl_lab.packages.functions_process import Function, FunctionError, Worker
 from geodl_lab.packages.functions_worker import Message

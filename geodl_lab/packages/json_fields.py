@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from geodl_lab.checks import number_of
 from geodl_lab.errors import ModelError
 
 
@@ -57,11 +58,8 @@ def flag(given: Any, where: str) -> bool:
 
 def number(given: Any, where: str, *, above: float = -math.inf) -> float:
     """Return a finite number, also one that is written as text."""
-    try:
-        found = math.nan if isinstance(given, bool) else float(given)
-    except (TypeError, ValueError, OverflowError):
-        found = math.nan
-    if not (math.isfinite(found) and found > above):
+    found = number_of(given)
+    if found is None or found <= above:
         least = "" if above == -math.inf else f" above {above:g}"
         raise ModelError(f"{where} is {short(given)}; possible is a number{least}")
     return found

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
+from geodl_lab.decoders import DEFAULT_THRESHOLD
 from geodl_lab.errors import ModelError
-from geodl_lab.package import DEFAULT_THRESHOLD, LabelClass
-from geodl_lab.packages.facts import facts_of
+from geodl_lab.package import LabelClass
+from geodl_lab.packages.facts import Said
 from geodl_lab.packages.wrap import wrap
 from geodl_lab.runtime import Model, fingerprint, hash_network
 
@@ -108,7 +109,7 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
     threshold
         Least score 0..1 of an object.
     radius, box_size, size_unit
-        Of heat maps, see `geodl_lab.package.Decoder`.
+        Of heat maps, see `geodl_lab.decoders.Decoder`.
     activation
         What makes 0..1 of the scores of dense boxes, YOLO and labels: ``none``, ``sigmoid`` or
         ``softmax``. Default for labels ``softmax`` if ``exclusive``, else ``sigmoid``; for others
@@ -131,10 +132,10 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
         Of labels: True if one is right, False if each may be by itself.
     fit
         How a whole image is brought to ``window`` (``squash``, ``crop``, ``fill``, ``network``;
-        see `geodl_lab.package.Fit`); for ``recognize`` and ``detect``. None takes its pixels as
+        see `geodl_lab.inputs.Fit`); for ``recognize`` and ``detect``. None takes its pixels as
         they are.
     fixed_chip, blacken
-        Of labels of features, see `geodl_lab.package.Recognizer`.
+        Of labels of features, see `geodl_lab.decoders.Recognizer`.
     name
         Name in results; default the class of the module.
 
@@ -148,40 +149,13 @@ def from_torch(  # noqa: PLR0913  the public contract: each is one fact about th
     ModelError
         If the module does not run, or its answer does not fit classes and task.
     """
+    said = dict(locals())  # the parameters, which are the fields of `Said`
+    del said["module"]
     if not _is_module(module):
         raise ModelError(f"a {type(module).__name__} is no torch.nn.Module; wrap it in one first")
     module.eval()
-    facts = facts_of(
-        task,
-        bands=bands,
-        classes=classes,
-        window=window,
-        scale=scale,
-        mean=mean,
-        std=std,
-        dtype=dtype,
-        cell_size=cell_size,
-        fixed_window=fixed_window,
-        padding=padding,
-        max_object=max_object,
-        decoder=decoder,
-        threshold=threshold,
-        radius=radius,
-        box_size=box_size,
-        size_unit=size_unit,
-        activation=activation,
-        nms=nms,
-        anchors=anchors,
-        box_unit=box_unit,
-        labels_from=labels_from,
-        thresholds=thresholds,
-        exclusive=exclusive,
-        fit=fit,
-        fixed_chip=fixed_chip,
-        blacken=blacken,
-        name=name or type(module).__name__,
-        sha256=hash_network(module),
-    )
+    said["name"] = name or type(module).__name__
+    facts = Said(**said, sha256=hash_network(module)).facts
     # Modules may differ in more than their tensors, so each wrapping gets a name of its own.
     return wrap(module, facts, token=uuid.uuid4().hex, state=fingerprint(module))
 

@@ -15,9 +15,10 @@ from typing import Any
 import torch
 
 from geodl_lab import nets
+from geodl_lab.decoders import Recognizer
 from geodl_lab.devices import on_one_thread
 from geodl_lab.errors import GeodlError, ModelError, first_line
-from geodl_lab.package import InputSpec, Recognizer
+from geodl_lab.inputs import InputSpec
 from geodl_lab.packages.archives import Files, hash_bytes
 from geodl_lab.packages.axes import channels_first
 from geodl_lab.packages.mlm_assets import Asset, model_asset

@@ -12,11 +12,9 @@ from urllib.parse import unquote
 from geodl_lab.errors import ModelError
 from geodl_lab.packages.archives import Files
 from geodl_lab.packages.mlm_values import short, typed
+from geodl_lab.packages.weights import ENDINGS
 
 ROLE = "mlm:model"
-ENDINGS = (".safetensors", ".pt", ".pth", ".pt2", ".onnx")
-"""Files that can be run."""
-
 ARTIFACTS: Mapping[str, tuple[str, ...]] = {
     "torch.jit.save": (".pt", ".pth"),
     "torch.jit.script": (".pt", ".pth"),

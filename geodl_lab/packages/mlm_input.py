@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from geodl_lab.checks import is_whole
 from geodl_lab.errors import ModelError
-from geodl_lab.package import Fit, InputSpec
+from geodl_lab.inputs import Fit, InputSpec
 from geodl_lab.packages.mlm_values import built, number, short, texts, typed
 from geodl_lab.packages.scaling import canonical
 
@@ -35,7 +36,7 @@ RESIZES: Mapping[str, str] = {"crop": "crop"} | {
     f"interpolation-{kind}": "squash"
     for kind in ("nearest", "linear", "cubic", "area", "lanczos4", "max")
 }
-"""Values of ``resize_type`` for whole images, and the `geodl_lab.package.Fit` that each is."""
+"""Values of ``resize_type`` for whole images, and the `geodl_lab.inputs.Fit` that each is."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def read_shape(text: Any, what: str) -> Shape:
     text = typed(text, dict, what)
     sizes = typed(text.get("shape"), list, f"shape of {what}")
     names = texts(text.get("dim_order"), f"dim_order of {what}")
-    whole = all(isinstance(n, int) and not isinstance(n, bool) and n >= -1 for n in sizes)
+    whole = all(is_whole(n) and n >= -1 for n in sizes)
     if not whole or len(sizes) != len(names):
         raise ModelError(
             f"{what} has the shape {short(sizes)} and the dimensions {short(names)}; give as many "

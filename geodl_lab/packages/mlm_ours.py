@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from geodl_lab.checks import is_whole
+from geodl_lab.decoders import Decoder, Recognizer
 from geodl_lab.errors import ModelError
-from geodl_lab.package import Decoder, Field, Fit, InputSpec, Recognizer
+from geodl_lab.inputs import Fit, InputSpec
+from geodl_lab.package import Field
 from geodl_lab.packages.mlm_values import built, number, texts, typed
 from geodl_lab.packages.wrap import Facts
 
@@ -138,7 +141,7 @@ def _field(told: Mapping[str, Any]) -> Field:
     fine = (
         isinstance(told.get("finite"), bool)
         and whole[0] != 0
-        and all(isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in whole)
+        and all(is_whole(one) and one >= 0 for one in whole)
         and all(number(one) is not None for one in numbers)
     )
     if not fine:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from geodl_lab.checks import number_of
 from geodl_lab.errors import ModelError
+from geodl_lab.packages import json_fields
 
 T = TypeVar("T")
 _KINDS = {dict: "an object", list: "a list", str: "a text", int: "a whole number"}
@@ -61,9 +62,8 @@ def only(items: Sequence[T], what: str) -> T:
 
 def number(value: Any) -> float | None:
     """Return a finite number, or None where it is none."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return None
-    return float(value) if abs(value) < 1e300 and math.isfinite(value) else None
+    found = None if isinstance(value, str) else number_of(value)
+    return found if found is not None and abs(found) < 1e300 else None
 
 
 def built(make: Callable[..., T], fields: Mapping[str, Any], what: str) -> T:
@@ -86,4 +86,4 @@ def built(make: Callable[..., T], fields: Mapping[str, Any], what: str) -> T:
 
 def short(value: Any) -> str:
     """Return a value as it is shown in messages."""
-    return "missing" if value is None else repr(value)[:100]
+    return "missing" if value is None else json_fields.short(value)

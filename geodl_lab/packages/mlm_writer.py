@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +14,8 @@ from urllib.parse import quote
 import torch
 
 from geodl_lab.errors import ModelError, OutputError
-from geodl_lab.package import InputSpec, LabelClass, ModelPackage
+from geodl_lab.inputs import InputSpec
+from geodl_lab.package import LabelClass, ModelPackage
 from geodl_lab.packages.archives import hash_bytes
 from geodl_lab.packages.mlm_assets import ROLE
 from geodl_lab.packages.mlm_ours import OURS, SCALING, plain_name
@@ -124,8 +125,8 @@ def _properties(model: Model, weights: Portable) -> dict[str, Any]:
         "mlm:tasks": [_task(package)],
         "mlm:framework": framework,
         "mlm:accelerator": None,
-        "mlm:input": [_input(package)],
-        "mlm:output": [_output(package)],
+        "mlm:input": [_input(package, weights.order)],
+        "mlm:output": [_output(package, weights.order)],
         OURS: _ours(package, weights),
     }
     version = re.match(r"\d+\.\d+\.\d+", torch.__version__)
@@ -165,14 +166,13 @@ def _shown(about: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def _input(package: ModelPackage) -> dict[str, Any]:
+def _input(package: ModelPackage, order: str) -> dict[str, Any]:
     sides = package.shape_yx if package.fixed_window else (-1, -1)
     return {
         "name": "image",
         "bands": list(package.inputs.bands),
         "input": {
-            "shape": [-1, package.inputs.count, *sides],
-            "dim_order": ["batch", "channel", "height", "width"],
+            **_map([-1, package.inputs.count, *sides], order),
             "data_type": "float32",
         },
         "value_scaling": _scaling(package.inputs),
@@ -212,13 +212,13 @@ def _band_scaling(inputs: InputSpec, band: int) -> dict[str, Any]:
     return steps[0] if steps else {"type": None}
 
 
-def _output(package: ModelPackage) -> dict[str, Any]:
+def _output(package: ModelPackage, order: str) -> dict[str, Any]:
     output: dict[str, Any] = {
         "name": {"classify": "classes", "detect": "objects", "regress": "values"}.get(
             package.task, "labels"
         ),
         "tasks": [_task(package)],
-        "result": _result(package),
+        "result": _result(package, order),
         "post_processing_function": None,
     }
     if package.task != "regress":
@@ -226,7 +226,7 @@ def _output(package: ModelPackage) -> dict[str, Any]:
     return output
 
 
-def _result(package: ModelPackage) -> dict[str, Any]:
+def _result(package: ModelPackage, axes: str) -> dict[str, Any]:
     channels, crop = len(package.classes), package.field.crop
     if package.task == "recognize":
         shape, order = [-1, channels], ["batch", "class"]
@@ -236,10 +236,17 @@ def _result(package: ModelPackage) -> dict[str, Any]:
         # A network of two classes may answer one channel, a detector one or two more.
         certain = package.task == "regress" or (package.task == "classify" and channels != 2)
         sides = [side - 2 * crop for side in package.shape_yx] if package.fixed_window else [-1, -1]
-        shape, order = [-1, channels if certain else -1, *sides], [
-            "batch", "channel", "height", "width",
-        ]  # fmt: skip
+        return {
+            **_map([-1, channels if certain else -1, *sides], axes), "data_type": "float32",
+        }  # fmt: skip
     return {"shape": shape, "dim_order": order, "data_type": "float32"}
+
+
+def _map(sizes: Sequence[int], order: str) -> dict[str, Any]:
+    """Return the shape of a map, sizes (N, C, H, W), in the order of a network's axes."""
+    names = ("batch", "channel", "height", "width")
+    places = ["NCHW".index(axis) for axis in order]
+    return {"shape": [sizes[i] for i in places], "dim_order": [names[i] for i in places]}
 
 
 def labels_of(classes: tuple[LabelClass, ...]) -> list[dict[str, Any]]:

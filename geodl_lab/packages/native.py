@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from geodl_lab.decoders import Decoder, Recognizer
 from geodl_lab.errors import ModelError
-from geodl_lab.package import (
-    Decoder,
-    Field,
-    Fit,
-    InputSpec,
-    LabelClass,
-    ModelPackage,
-    Recognizer,
-)
+from geodl_lab.inputs import Fit, InputSpec
+from geodl_lab.package import Field, LabelClass, ModelPackage
 from geodl_lab.packages.archives import Files, hash_bytes
 from geodl_lab.packages.native_schema import check_native
 from geodl_lab.packages.weights import load_network

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from geodl_lab.checks import is_number, is_whole
 from geodl_lab.errors import ModelError
+from geodl_lab.packages.json_fields import short
 
 MAX_SIDE = 2**15
 """Largest window in pixels; a square of this side is beyond every device."""
@@ -22,11 +23,11 @@ class Kind:
 
 
 def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31
+    return is_whole(value) and abs(value) < 2**31
 
 
 def _number(value: Any) -> bool:
-    return _whole(value) or (isinstance(value, float) and math.isfinite(value))
+    return _whole(value) or (isinstance(value, float) and is_number(value))
 
 
 TEXT = Kind("text", lambda value: isinstance(value, str))
@@ -111,6 +112,6 @@ def _check_object(value: Any, kinds: dict[str, Any], name: str, path: str) -> No
 
 def _wrong(value: Any, called: str, name: str, path: str) -> ModelError:
     return ModelError(
-        f"{name!r} lacks or misuses the key {path!r}: it holds {repr(value)[:100]}, and {called} "
+        f"{name!r} lacks or misuses the key {path!r}: it holds {short(value)}, and {called} "
         "is needed; compare it with a bundled model's"
     )

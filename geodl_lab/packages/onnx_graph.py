@@ -32,6 +32,9 @@ DTYPES = {
 }  # fmt: skip
 """Number types of an image, by their code in ONNX's ``TensorProto.DataType``."""
 
+JOINED = "geodl_lab_images"
+"""Name of the input that stands for two."""
+
 BITS = {21: 4, 22: 4, 23: 4, 25: 2, 26: 2}
 """Bits of a number where several share a byte, by the same code."""
 
@@ -133,6 +136,37 @@ def parse(content: bytes, name: str) -> Any:
         ) from error
 
 
+def join_images(model: Any, *, channels_first: bool | None = None) -> None:
+    """Let a graph that compares two images of one shape take them as one, of all their bands.
+
+    Parameters
+    ----------
+    model
+        As of `read_graph`; it is changed. Other graphs stay as they are.
+    channels_first
+        As of `image_input`, of each image.
+    """
+    helper, graph, both = import_onnx("onnx").helper, model.graph, _wanted(model)
+    versions = [one.version for one in model.opset_import if one.domain in DOMAINS[:2]]
+    if len(both) != 2 or max(versions, default=1) < 2:
+        return
+    kinds = {one.type.tensor_type.elem_type for one in both}
+    shape, other = map(shape_of, both)
+    if len(kinds) > 1 or shape is None or shape != other or len(shape) not in (3, 4):
+        return
+    first, _ = _in_order(shape, channels_first)
+    axis = len(shape) - (3 if first else 1)
+    bands = None if (half := shape[axis]) is None else 2 * half
+    sides = [*shape[:axis], bands, *shape[axis + 1 :]]
+    halves = {"num_outputs": 2} if max(versions) >= 18 else {}  # wanted from 18 on, unknown before
+    split = helper.make_node("Split", [JOINED], [one.name for one in both], axis=axis, **halves)
+    kept, nodes = [one for one in graph.input if one not in both], [split, *graph.node]
+    graph.ClearField("input")
+    graph.input.extend([helper.make_tensor_value_info(JOINED, kinds.pop(), sides), *kept])
+    graph.ClearField("node")
+    graph.node.extend(nodes)
+
+
 def image_input(model: Any, name: str, *, channels_first: bool | None = None) -> ImageInput:
     """Return the input of a graph that takes one image or a batch of them.
 
@@ -151,13 +185,12 @@ def image_input(model: Any, name: str, *, channels_first: bool | None = None) ->
     ModelError
         If the graph takes something else.
     """
-    stored = {tensor.name for tensor in model.graph.initializer}
-    wanted = [one for one in model.graph.input if one.name not in stored]
+    wanted = _wanted(model)
     if len(wanted) != 1:
         names = ", ".join(repr(one.name) for one in wanted) or "none"
         raise ModelError(
-            f"{name!r} takes {len(wanted)} inputs ({names}); possible is one, the image: export "
-            "it with the others as constants"
+            f"{name!r} takes {len(wanted)} inputs ({names}); possible is one, the image, or two "
+            "images of one shape: export it with the others as constants"
         )
     kind = wanted[0].type.tensor_type
     shape = shape_of(wanted[0])
@@ -173,6 +206,12 @@ def image_input(model: Any, name: str, *, channels_first: bool | None = None) ->
             "number: export it with a free or single batch axis"
         )
     return ImageInput(wanted[0].name, np.dtype(DTYPES[kind.elem_type]).name, axes, first)
+
+
+def _wanted(model: Any) -> list[Any]:
+    """Return the inputs of a graph that it does not hold itself."""
+    stored = {tensor.name for tensor in model.graph.initializer}
+    return [one for one in model.graph.input if one.name not in stored]
 
 
 def shape_of(value: Any) -> tuple[int | None, ...] | None:

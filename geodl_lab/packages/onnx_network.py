@@ -15,6 +15,7 @@ from geodl_lab.packages.onnx_graph import (
     ImageInput,
     image_input,
     import_onnx,
+    join_images,
     read_graph,
     told,
 )
@@ -46,6 +47,7 @@ def load_onnx(
     """
     import_onnx("onnxruntime")
     model, sides = read_graph(files, name)
+    join_images(model, channels_first=channels_first)
     image = image_input(model, name, channels_first=channels_first)
     outputs = {one.name: told(one) for one in model.graph.output}
     if output and output not in outputs:
@@ -88,6 +90,8 @@ class OnnxNetwork:
         Name and description of every output.
     sides
         Names of the files beside it that held some of its tensors.
+    maps_last
+        Whether maps that it answers are (N, H, W, K); None is "if its image is (N, H, W, C)".
     """
 
     content: bytes = field(repr=False, compare=False)
@@ -97,6 +101,7 @@ class OnnxNetwork:
     picked: tuple[str, ...]
     outputs: tuple[tuple[str, str], ...] = ()
     sides: tuple[str, ...] = ()
+    maps_last: bool | None = None
 
     @property
     def channels(self) -> int | None:
@@ -156,14 +161,15 @@ class PlacedOnnx:
         found = run(self.session, image.name, fed.contiguous(), names, self.device)
         if len(names) > 1:
             return dict(zip(names, found, strict=True))
-        return _with_bands_first(found[0], image)
+        return _with_bands_first(found[0], self.network)
 
 
-def _with_bands_first(answer: torch.Tensor, image: ImageInput) -> torch.Tensor:
+def _with_bands_first(answer: torch.Tensor, network: OnnxNetwork) -> torch.Tensor:
     """Return a map of a graph with bands last, or without batches, as (N, K, H, W)."""
+    image, last = network.image, network.maps_last
     if image.shape[0] == 0 and answer.ndim < 4:
         answer = answer[None]
-    if image.channels_first or answer.ndim != 4:
+    if answer.ndim != 4 or not (last or (last is None and not image.channels_first)):
         return answer
     return answer.permute(0, 3, 1, 2).contiguous()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ class Portable:
     architecture
         ``name`` and ``arguments`` of what tensors belong to, see `geodl_lab.nets`; else None.
     order
-        Axes of what it takes: ``NCHW`` or ``NHWC``.
+        Axes of what it takes and of maps that it answers: ``NCHW`` or ``NHWC``.
     """
 
     content: bytes
@@ -96,8 +96,15 @@ def _as_tensors(model: Model) -> Portable:
 def _as_it_came(model: Model) -> Portable:
     content = getattr(model.network, "content", None)
     if isinstance(content, bytes):
-        first = getattr(getattr(model.network, "image", None), "channels_first", True)
-        return Portable(content, ".onnx", order="NCHW" if first else "NHWC")
+        image = getattr(model.network, "image", None)
+        last_in = not getattr(image, "channels_first", True)
+        last_out = getattr(model.network, "maps_last", None)
+        if last_out is not None and last_out != last_in:
+            raise ModelError(
+                f"model {model.name!r} has its channels last on one side only and cannot be "
+                "written; keep the file that it came in"
+            )
+        return Portable(content, ".onnx", order="NHWC" if last_in else "NCHW")
     model.network.placed("cpu", 1)  # one that cannot run says why
     raise ModelError(
         f"model {model.name!r} runs by a program of its own and cannot be written; keep the file "
@@ -110,18 +117,23 @@ def _as_script(model: Model) -> Any:
     reasons = []
     for turn in (_scripted, _traced):
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # torch retires TorchScript, which people still use
-                script = turn(model)
-                if all(_alike(model.network, script, noise) for noise in _trials(model)):
-                    return script
-            reasons.append("it answers otherwise on other input")
+            return _proved(turn, model)
         except Exception as error:  # a module is anybody's code: whatever it raises is told
             reasons.append(first_line(error))
     raise ModelError(
         f"model {model.name!r} cannot be written as TorchScript ({reasons[0]}; traced: "
         f"{reasons[1]}); write its forward in what torch.jit.script knows"
     )
+
+
+def _proved(turn: Callable[[Model], Any], model: Model) -> Any:
+    """Return what ``turn`` makes of a model if it answers alike on all trials."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch retires TorchScript, which people still use
+        script = turn(model)
+        if not all(_alike(model.network, script, noise) for noise in _trials(model)):
+            raise ValueError("it answers otherwise on other input")
+    return script
 
 
 def _scripted(model: Model) -> Any:

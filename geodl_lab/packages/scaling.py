@@ -2,7 +2,7 @@
 
 Every linear step is ``(value - mean) / std``, and steps of that form one after another are again
 of that form; a clip between them is a clip of the stored values with other bounds. So the engine
-needs one formula (`geodl_lab.package.InputSpec`) for any chain.
+needs one formula (`geodl_lab.inputs.InputSpec`) for any chain.
 
 The words are those of the STAC Machine Learning Model extension v1.4, "Value Scaling Object".
 """
@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from geodl_lab.checks import is_list, number_of
 from geodl_lab.errors import ModelError
+from geodl_lab.packages.json_fields import short
 
 STEPS = "geodl:steps"
 """Format of a ``processing`` step that is a list of the other ones, carried out in order."""
@@ -71,7 +73,7 @@ class Ramp:
 
 
 def canonical(steps: Sequence[Any] | None, count: int) -> dict[str, Any]:
-    """Bring the scaling of all bands to the fields of an `geodl_lab.package.InputSpec`.
+    """Bring the scaling of all bands to the fields of an `geodl_lab.inputs.InputSpec`.
 
     Parameters
     ----------
@@ -93,8 +95,8 @@ def canonical(steps: Sequence[Any] | None, count: int) -> dict[str, Any]:
     """
     if steps is None:
         steps = [None]
-    if not _is_list(steps) or len(steps) not in (1, count):
-        given = f"{len(steps)} steps" if _is_list(steps) else repr(steps)[:100]
+    if not is_list(steps) or len(steps) not in (1, count):
+        given = f"{len(steps)} steps" if is_list(steps) else short(steps)
         raise ModelError(
             f"scaling of {count} bands is given as {given}; give a list of one step for all, or "
             "of one for each band"
@@ -118,7 +120,7 @@ def _fields(ramps: Sequence[Ramp]) -> dict[str, Any]:
 
 def _ramp(item: Any) -> Ramp:
     ramp = Ramp()
-    for step in item if _is_list(item) else [item]:
+    for step in item if is_list(item) else [item]:
         ramp = _after(ramp, step)
     return ramp
 
@@ -132,12 +134,12 @@ def _after(ramp: Ramp, step: Any) -> Ramp:
         return _after_processing(ramp, step)
     if not isinstance(kind, str) or kind not in SCALINGS or step is kind:
         raise ModelError(
-            f"scaling {_short(step)} is of no kind that is known; possible are objects of type "
+            f"scaling {short(step)} is of no kind that is known; possible are objects of type "
             f"{', '.join(SCALINGS)}"
         )
     numbers = [_number(step, key) for key in SCALINGS[kind]]
     if kind in ("min-max", "clip") and not numbers[0] < numbers[1]:
-        raise ModelError(f"scaling {_short(step)} needs a minimum below its maximum")
+        raise ModelError(f"scaling {short(step)} needs a minimum below its maximum")
     return _STEPS[kind](ramp, *numbers)
 
 
@@ -159,30 +161,18 @@ def _after_processing(ramp: Ramp, step: Mapping[str, Any]) -> Ramp:
     if kind == STEPS and isinstance(expression, list | tuple):
         for one in expression:
             if isinstance(one, Mapping) and one.get("type") == "processing":
-                raise ModelError(f"scaling {_short(step)} holds a list in a list; write one list")
+                raise ModelError(f"scaling {short(step)} holds a list in a list; write one list")
             ramp = _after(ramp, one)
         return ramp
     raise ModelError(
-        f"scaling by the {kind!r} expression {_short(expression)} is code, which is never run from "
+        f"scaling by the {kind!r} expression {short(expression)} is code, which is never run from "
         f"a description; write it as a list of {', '.join(SCALINGS)} under the format {STEPS!r}"
     )
 
 
 def _number(step: Mapping[str, Any], key: str) -> float:
     value = step.get(key)
-    fine = isinstance(value, int | float) and not isinstance(value, bool)
-    try:
-        number = float(value) if fine else math.nan  # type: ignore[arg-type]
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise ModelError(f"scaling {_short(step)} needs {key!r} as a number")
+    number = None if isinstance(value, str) else number_of(value)
+    if number is None:
+        raise ModelError(f"scaling {short(step)} needs {key!r} as a number")
     return number
-
-
-def _short(value: Any) -> str:
-    return repr(value)[:100]
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str | bytes)

@@ -19,11 +19,12 @@ from geodl_lab.errors import GeodlError, ModelError, OutputError, first_line
 from geodl_lab.package import ModelPackage
 from geodl_lab.packages import locks
 from geodl_lab.packages.archives import Files, hash_bytes, is_trusted, open_files
-from geodl_lab.packages.formats import BARE, WEIGHTS, find_path, identify, possible, read_package
+from geodl_lab.packages.formats import BARE, find_path, identify, possible, read_package
 from geodl_lab.packages.installed import WORD, Installed, bundled, named, only, read, write
+from geodl_lab.packages.weights import ENDINGS
 from geodl_lab.runtime import Model
 
-TAKEN = (".dlpk", ".zip", ".emd", ".json", *WEIGHTS)
+TAKEN = (".dlpk", ".zip", ".emd", ".json", *ENDINGS)
 """Endings that a name must not have: it would hide a file of that name."""
 
 

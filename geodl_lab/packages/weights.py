@@ -42,7 +42,8 @@ STATES = ("state_dict", "model_state_dict", "model", "net")
 PREFIXES = ("module.", "model.", "_orig_mod.")
 """What DataParallel, Lightning and torch.compile put before the name of every tensor."""
 
-ENDINGS = ".onnx, .safetensors, .pt, .pth, .pt2, .ckpt and .bin"
+ENDINGS = (".onnx", ".pt", ".pth", ".pt2", ".ckpt", ".bin", ".safetensors")
+"""How files of weights are called."""
 
 
 def load_network(
@@ -89,7 +90,9 @@ def load_network(
         return load_onnx(files, name)
     if content.startswith(b"\x80"):
         return _network(_unpickled(io.BytesIO(content), name), name, architecture)
-    raise ModelError(f"the weights {name!r} are of an unknown kind; possible are {ENDINGS}")
+    raise ModelError(
+        f"the weights {name!r} are of an unknown kind; possible are {', '.join(ENDINGS)}"
+    )
 
 
 def hash_weights(files: Files, name: str, network: Any) -> str:

@@ -7,26 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from geodl_lab.answers import described, in_one_form, lists_dicts
 from geodl_lab.boxes import read_boxes
+from geodl_lab.checks import is_whole
+from geodl_lab.decoders import DECODERS, Decoder, Recognizer
 from geodl_lab.dense_boxes import is_dense, yolo_layout
 from geodl_lab.detections import TOUCH
 from geodl_lab.devices import on_one_thread
 from geodl_lab.errors import ModelError, first_line
 from geodl_lab.grid import Window
-from geodl_lab.package import (
-    DECODERS,
-    TASKS,
-    Decoder,
-    Field,
-    InputSpec,
-    LabelClass,
-    ModelPackage,
-    Recognizer,
-)
+from geodl_lab.inputs import InputSpec
+from geodl_lab.package import TASKS, Field, LabelClass, ModelPackage
 from geodl_lab.receptive import measure_field, measure_memory
 from geodl_lab.runtime import Closed, Model
 
@@ -49,9 +42,9 @@ class Facts:
     max_object
         The same for networks that answer objects, by its other name.
     decoder
-        One of `geodl_lab.package.DECODERS`, or ``regions``.
+        One of `geodl_lab.decoders.DECODERS`, or ``regions``.
     decoding
-        Other fields of `geodl_lab.package.Decoder`.
+        Other fields of `geodl_lab.decoders.Decoder`.
     recognizer
         Of networks that label whole images.
     field
@@ -313,7 +306,7 @@ def _field(forward: Forward, facts: Facts, decoder: Decoder | None) -> Field:
     if context is None or measured.finite:
         return measured
     least, side = TOUCH + 1 if objects else measured.crop, min(facts.shape[2:])
-    if not _whole(context) or not least <= context < side / 2:
+    if not is_whole(context) or not least <= context < side / 2:
         name = "max_object or padding" if objects else "padding"
         raise ModelError(
             f"{name} {context!r} is not possible; give {least} to {(side - 1) // 2} pixels"
@@ -333,7 +326,3 @@ def _context(facts: Facts, decoder: Decoder | None) -> int | None:
     if facts.padding is not None:
         raise ModelError("max_object and padding say the same here; give one of them")
     return facts.max_object
-
-
-def _whole(number: Any) -> bool:
-    return isinstance(number, int | np.integer) and not isinstance(number, bool)

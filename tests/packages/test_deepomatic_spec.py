@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodl_lab.errors import ModelError
-from geodl_lab.package import Fit
+from geodl_lab.inputs import Fit
 from geodl_lab.packages.deepomatic_spec import (
     check_outputs,
     check_post_processings,

@@ -2,6 +2,7 @@ import copy as copies
 import io
 import json
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -273,6 +274,34 @@ def test_change_is_classified_of_two_images(esri, tmp_path):
     scaled = stored / np.float32(255)
     wanted = np.concatenate([scaled[:, :1] - scaled[:, 1:], scaled[:, 1:] - scaled[:, :1]], 1)
     np.testing.assert_allclose(answer(model, stored).numpy(), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("version", [11, 13, 18])
+def test_change_is_classified_by_onnx_and_saved(esri, tmp_path, version):
+    names, image = ["before", "after"], torch.rand(1, 1, 32, 32)
+    free = {name: {0: "n", 2: "h", 3: "w"} for name in names}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of this exporter, which needs the least of packages
+        torch.onnx.export(
+            Change(), (image, image), str(tmp_path / "net.onnx"), dynamo=False, input_names=names,
+            dynamic_axes=free, opset_version=version,
+        )  # fmt: skip
+    path = esri.write(
+        tmp_path / "a",
+        (tmp_path / "net.onnx").read_bytes(),
+        weights_name="net.onnx",
+        ModelFile="net.onnx",
+        ModelType="ChangeDetection",
+        ExtractBands=["Red"],
+    )
+    model = esri.read(path)
+    again = geodl_lab.open_model(model.save(tmp_path / "again.dlpk"))
+    stored = np.random.default_rng(0).integers(0, 255, (2, 2, 32, 32)).astype(np.uint8)
+    before, after = np.split(stored / np.float32(255), 2, axis=1)
+    wanted = np.concatenate([before - after, after - before], 1)
+    for one in (model, again):
+        assert one.package.inputs.bands == ("before_red", "after_red")
+        np.testing.assert_allclose(answer(one, stored).numpy(), wanted, atol=1e-6)
 
 
 class LastIsBand(nn.Module):

@@ -4,16 +4,10 @@ import math
 
 import pytest
 
+from geodl_lab.decoders import Decoder, Recognizer
 from geodl_lab.errors import ModelError
-from geodl_lab.package import (
-    Decoder,
-    Field,
-    Fit,
-    InputSpec,
-    LabelClass,
-    ModelPackage,
-    Recognizer,
-)
+from geodl_lab.inputs import Fit, InputSpec
+from geodl_lab.package import Field, LabelClass, ModelPackage
 from geodl_lab.packages.emd_keys import Emd
 from geodl_lab.packages.emd_ours import (
     KEY,

@@ -11,8 +11,10 @@ from torch import nn
 
 import geodl_lab
 from geodl_lab import from_torch, open_model
+from geodl_lab.decoders import Recognizer
 from geodl_lab.errors import ModelError, OutputError
-from geodl_lab.package import Fit, InputSpec, Recognizer, make_classes
+from geodl_lab.inputs import Fit, InputSpec
+from geodl_lab.package import make_classes
 from geodl_lab.packages.wrap import Facts, wrap
 from geodl_lab.runtime import Model, open_session
 from geodl_lab.testing import RandomNet, RegionDetector, make_raster

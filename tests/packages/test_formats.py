@@ -7,8 +7,9 @@ import pytest
 from geodl_lab import open_model
 from geodl_lab.errors import ModelError
 from geodl_lab.packages.archives import open_files
-from geodl_lab.packages.formats import FORMATS, WEIGHTS, identify
+from geodl_lab.packages.formats import FORMATS, identify
 from geodl_lab.packages.registry import ZOO
+from geodl_lab.packages.weights import ENDINGS
 
 ITEM = {"type": "Feature", "stac_version": "1.1.0", "properties": {"mlm:name": "x"}}
 
@@ -112,7 +113,7 @@ def test_readers_get_files_name_and_trust(write, reader):
     assert calls == [("model", "x.json", {"trust": False}), ("model", "x.json", {"trust": True})]
 
 
-@pytest.mark.parametrize("ending", [*WEIGHTS, ".ONNX"])
+@pytest.mark.parametrize("ending", [*ENDINGS, ".ONNX"])
 def test_weights_alone_get_what_the_caller_says(write, reader, ending):
     calls = reader("bare", "read_bare")
     file = write(f"net{ending}", "")

@@ -17,8 +17,10 @@ import torch
 from scipy import ndimage
 
 from geodl_lab import settings
+from geodl_lab.decoders import Recognizer
 from geodl_lab.errors import ModelError, OptionError, RunError, TrustError
-from geodl_lab.package import InputSpec, Recognizer, make_classes
+from geodl_lab.inputs import InputSpec
+from geodl_lab.package import make_classes
 from geodl_lab.packages.archives import open_files
 from geodl_lab.packages.functions import open_function, with_arguments
 from geodl_lab.packages.wrap import Facts

@@ -1,7 +1,7 @@
 import pytest
 
 from geodl_lab.errors import ModelError
-from geodl_lab.package import Fit
+from geodl_lab.inputs import Fit
 from geodl_lab.packages.mlm_values import built, number, objects, only, texts, typed
 
 

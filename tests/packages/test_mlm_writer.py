@@ -16,8 +16,10 @@ from referencing import Registry, Resource
 
 import geodl_lab
 from geodl_lab import from_torch, nets, open_model
+from geodl_lab.decoders import Recognizer
 from geodl_lab.errors import ModelError, OutputError
-from geodl_lab.package import Fit, InputSpec, Recognizer, make_classes
+from geodl_lab.inputs import Fit, InputSpec
+from geodl_lab.package import make_classes
 from geodl_lab.packages.mlm_input import PIXEL_TYPES
 from geodl_lab.packages.mlm_writer import _scaling
 from geodl_lab.packages.scaling import canonical

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from geodl_lab.errors import ModelError
 from geodl_lab.packages.archives import open_files
-from geodl_lab.packages.onnx_graph import image_input, import_onnx, read_graph, tensors
+from geodl_lab.packages.onnx_graph import image_input, import_onnx, join_images, read_graph, tensors
 
 onnx = pytest.importorskip("onnx")
 helper, FLOAT = onnx.helper, onnx.TensorProto.FLOAT
@@ -195,6 +195,38 @@ def test_the_axes_of_the_image_follow_from_its_shape(shape, expected):
     assert shape is None or [s if isinstance(s, int) else 1 for s in shape] == list(
         found.arrange((n, c, h, w))
     )
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        (("n", 3, "h", "w"), (None, 6, None, None)),
+        ((1, 64, 48, 3), (1, 6, 64, 48)),
+        ((3, 64, 48), (0, 6, 64, 48)),
+        (("n", "c", "h", "w"), (None, None, None, None)),
+    ],
+)
+def test_two_images_of_one_shape_are_one_of_all_bands(shape, expected):
+    made = model(inputs=[value("a", shape), value("b", shape)])
+    join_images(made)
+    found = image_input(made, "net.onnx")
+    assert found.shape == expected and made.graph.node[0].output[:] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        [value("a")],
+        [value("a", (1, 3, 8, 8)), value("b", (1, 1, 8, 8))],
+        [value("a", (1, 4)), value("b", (1, 4))],
+        [value("a", None), value("b", None)],
+        [value("a"), value("b", kind=onnx.TensorProto.UINT8)],
+    ],
+)
+def test_other_inputs_stay(inputs):
+    made = model(inputs=inputs)
+    join_images(made)
+    assert made == model(inputs=inputs)
 
 
 def test_the_callers_word_on_axes_counts():

@@ -15,7 +15,7 @@ from geodl_lab import from_torch
 from geodl_lab.errors import ModelError, OptionError
 from geodl_lab.packages import onnx_network
 from geodl_lab.packages.archives import open_files
-from geodl_lab.packages.facts import facts_of
+from geodl_lab.packages.facts import Said
 from geodl_lab.packages.onnx_network import PlacedOnnx, describe, load_onnx
 from geodl_lab.packages.wrap import wrap
 from geodl_lab.testing import RandomNet, make_raster, save_onnx
@@ -56,7 +56,7 @@ def both(tmp_path_factory):
 
 
 def from_facts(live):
-    return facts_of(**FACTS, name="net", sha256=live.package.sha256[::-1])
+    return Said(**FACTS, name="net", sha256=live.package.sha256[::-1]).facts
 
 
 def test_scores_are_those_of_torch(both):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geodl_lab.errors import ModelError
-from geodl_lab.package import InputSpec
+from geodl_lab.inputs import InputSpec
 from geodl_lab.packages.scaling import SCALINGS, STEPS, canonical
 from geodl_lab.runtime import Session
 

@@ -145,7 +145,7 @@ def test_the_bomb_would_work(tmp_path):
         (b"\x1c\x00\x00\x00TFL3" + bytes(40), "TensorFlow Lite"),
         (b"\x1f\x8b\x08\x00", "unpack it first"),
         (b"\x7fELF" + bytes(99), "a program; it is never run"),
-        (b"random text of someone", "of an unknown kind; possible are .onnx, .safetensors, .pt"),
+        (b"random text of someone", "of an unknown kind; possible are .onnx, .pt, .pth"),
         (b"PK\x03\x04 nonsense", "is no whole archive"),
         (bytes(100), "of an unknown kind"),
         ((2).to_bytes(8, "little") + b"{x" + bytes(50), "do not open"),

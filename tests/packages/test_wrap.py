@@ -4,8 +4,10 @@ import torch
 from torch import nn
 
 import geodl_lab
+from geodl_lab.decoders import Decoder, Recognizer
 from geodl_lab.errors import ModelError, TrustError
-from geodl_lab.package import Decoder, Field, InputSpec, Recognizer, make_classes
+from geodl_lab.inputs import InputSpec
+from geodl_lab.package import Field, make_classes
 from geodl_lab.packages.wrap import Facts, closed, wrap
 from geodl_lab.testing import make_raster
 
