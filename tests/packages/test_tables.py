@@ -5,6 +5,7 @@ import sys
 import types
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 
 from geodl_lab.packages import tables
@@ -15,7 +16,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", re.sub(r"<!--.*?-->", "", TEXT, flag
 
 def test_the_page_has_the_tables_of_the_code():
     assert tables.filled(TEXT) == TEXT, "run: python -m geodl_lab.packages.tables"
-    assert set(tables.MARKED.findall(TEXT)) >= {"formats", "scalings"}
+    assert set(tables.MARKED.findall(TEXT)) == set(tables.TABLES)
 
 
 def test_a_table_that_is_out_of_date_is_found():
@@ -31,6 +32,7 @@ def test_keys_are_a_table(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the exporter without onnxscript
 def test_python_runs_as_it_stands(tmp_path, monkeypatch, models_folder, capsys):
     mpl.use("agg")
     monkeypatch.chdir(tmp_path)
@@ -40,4 +42,8 @@ def test_python_runs_as_it_stands(tmp_path, monkeypatch, models_folder, capsys):
     said = capsys.readouterr().out
     assert len(names["trees"]) > 0 and "heatmap, least score" in said
     assert models_folder in names["one"].folder.parents and "crowns@1.0.0#" in said
+    for kind in ("live", "crowns", "again", "script", "onnx", "tensors", "exported", "item"):
+        assert names[kind].package.classes
+    assert set(np.unique(names["bright"])) >= {1, 2} and "runs its own Python code" in said
+    assert "land" in said and names["places"].label.notna().all() and "bright" in said
     assert f"the sha256 '{'0' * 64}', but the content has" in said
