@@ -72,8 +72,8 @@ KEYS: Mapping[str, str] = {
     "mlm:compile_method, mlm:entrypoint": "ignored",
     "assets": "the first with the role mlm:model whose file is here and can be run",
     "file:size, file:checksum": "checked (multihash of sha1, sha256 or sha512)",
-    "bands, eo:bands, raster:bands": "common names, pixel type and cell size of the bands; scale "
-    "and offset are not used: value_scaling is of stored values",
+    "bands, eo:bands, raster:bands": "common names (beside the own ones), pixel type and cell size "
+    "of the bands; scale and offset are not used: value_scaling is of stored values",
     "gsd": "cell size in metres, where the bands do not agree on one",
     "title, description, license, providers, version, sci:citation": "shown",
     OURS: "what MLM cannot say: measured field, decoder, recognizer, exact numbers",
