@@ -40,7 +40,7 @@ KEYS: Mapping[str, str] = {
     "type": "must be Feature (an Item); a Collection is refused",
     "mlm:name": "name of the model",
     "mlm:tasks": "the task, where the output names none; tasks without a counterpart are refused",
-    "mlm:architecture": "names the network of a file of tensors: U-Net; else shown",
+    "mlm:architecture": "names the network of a file of tensors: U-Net, smp.Unet ...; else shown",
     "mlm:hyperparameters": "arguments of that network; others are shown",
     "mlm:input": "exactly one entry, of images",
     "mlm:input name, description": "shown",
@@ -79,6 +79,14 @@ KEYS: Mapping[str, str] = {
     OURS: "what MLM cannot say: measured field, decoder, recognizer, exact numbers",
 }
 """Keys of an item, and what is done with each."""
+
+SMP_TAKES: tuple[str, ...] = (
+    "encoder_name", "encoder_depth", "encoder_output_stride", "decoder_channels",
+    "decoder_pyramid_channels", "decoder_segmentation_channels", "decoder_use_batchnorm",
+    "decoder_use_norm", "decoder_attention_type", "decoder_interpolation", "in_channels", "classes",
+    "activation",
+)  # fmt: skip
+"""Hyperparameters that make a network of segmentation-models-pytorch; others are of training."""
 
 _SHOWN = {
     "title": "title", "description": "description", "license": "license",
@@ -203,11 +211,14 @@ def _network(files: Files, asset: Asset, properties: Mapping[str, Any], trust: b
 def _architecture(properties: Mapping[str, Any]) -> dict[str, Any]:
     """Return the network that tensors belong to, with those hyperparameters that it takes."""
     told = typed(properties.get("mlm:architecture", ""), str, "mlm:architecture")
-    name = "".join(c for c in told.lower() if c.isalnum())
-    if name not in nets.ARCHITECTURES:
-        return {"name": told}
-    takes = inspect.signature(nets.ARCHITECTURES[name]).parameters
     given = typed(properties.get("mlm:hyperparameters", {}), dict, "mlm:hyperparameters")
+    if told.startswith(("segmentation_models_pytorch.", "smp.")):  # also by the path of its module
+        name, takes = f"smp.{told.rpartition('.')[2]}", SMP_TAKES
+    else:
+        name = "".join(c for c in told.lower() if c.isalnum())
+        if name not in nets.ARCHITECTURES:
+            return {"name": told}
+        takes = tuple(inspect.signature(nets.ARCHITECTURES[name]).parameters)
     return {"name": name, "arguments": {k: v for k, v in given.items() if k in takes}}
 
 

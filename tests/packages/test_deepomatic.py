@@ -13,7 +13,7 @@ from torch import nn
 from geodl_lab import from_torch
 from geodl_lab.errors import ModelError, TrustError
 from geodl_lab.packages.deepomatic import make_model, make_models
-from geodl_lab.testing import RegionDetector
+from geodl_lab.testing import RegionDetector, save_onnx
 
 RNG = np.random.default_rng(3)
 PIXELS = (RNG.random((37, 53, 3)) * 255).astype(np.uint8)
@@ -495,3 +495,26 @@ def test_a_score_that_is_the_threshold_is_not_predicted():
     made = model(scripted(Exactly([0.025, 0.03, 0.9])))  # 0.025 of float32 is more than 0.025
     table = PHOTO.dl.recognize(made).set_index("label")
     assert table.predicted.to_dict() == {"a": False, "b": True, "c": True}
+
+
+class Means(nn.Module):
+    """Scores are the shares of the channels."""
+
+    def forward(self, data):
+        return data.mean((2, 3)) / data.mean((2, 3)).sum(1, keepdim=True)
+
+
+def test_onnx_networks_answer_by_the_names_of_the_graph(tmp_path):
+    pytest.importorskip("onnxruntime")
+    shape = (1, 3, 10, 20)
+    save_onnx(Means(), tmp_path / "model.onnx", shape, free=(0,), outputs=["prob"])
+    files = {"model.onnx": (tmp_path / "model.onnx").read_bytes()}
+    expected = resized().mean((0, 1)) / resized().mean((0, 1)).sum()
+    made = model(files, framework="onnx-1.x")
+    assert scores(made) == pytest.approx(expected, abs=1e-2)
+    with pytest.raises(ModelError, match="the network answers 'prob', not 'scores'"):
+        model(
+            files,
+            post=[{"classification": {"output_tensor": "scores"}}],
+            framework="onnx-1.x",
+        )
