@@ -73,15 +73,18 @@ def match_bands(
     BandError
         If no match is certain.
     """
-    wanted = tuple(common_name(name) for name in inputs.bands)
     if bands is not None:
         return tuple(_position(item, names) for item in _listed(bands, inputs, names))
-    if wanted and all(names.count(name) == 1 for name in wanted):
-        return tuple(names.index(name) for name in wanted)
+    called = [_common(own) for own in (inputs.bands, inputs.other_names) if own] or [()]
+    for wanted in called:
+        if wanted and all(names.count(name) == 1 for name in wanted):
+            return tuple(names.index(name) for name in wanted)
     places = inputs.positions or tuple(range(len(names)))
-    if _agree(names, places, wanted, inputs.count):
+    if any(_agree(names, places, wanted, inputs.count) for wanted in called):
         return places
     wants = ", ".join(inputs.bands) or f"{inputs.count} bands"
+    if inputs.other_names:
+        wants += f"; also called {', '.join(inputs.other_names)}"
     if inputs.positions:
         wants += f"; of its own rasters numbers {', '.join(str(p + 1) for p in inputs.positions)}"
     has = ", ".join(name or f"band {i} (unnamed)" for i, name in enumerate(names, 1))
@@ -89,6 +92,10 @@ def match_bands(
         f"the model wants {inputs.count} bands ({wants}) and the raster has {len(names)} ({has}); "
         f"say which is which, counted from 1, as in {_example(inputs)}"
     )
+
+
+def _common(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(map(common_name, names))
 
 
 def _agree(names: Sequence[str], places: Sequence[int], wanted: Sequence[str], count: int) -> bool:
@@ -116,8 +123,10 @@ def common_name(name: str) -> str:
 def _listed(bands: Bands, inputs: InputSpec, names: Sequence[str]) -> list[int | str]:
     """Return the caller's bands in the model's order."""
     if isinstance(bands, Mapping):
-        given = {common_name(name): item for name, item in bands.items()}
-        wanted = [common_name(name) for name in inputs.bands]
+        wanted = _common(inputs.bands)
+        own = dict(zip(_common(inputs.other_names), wanted, strict=False))
+        called = {name: common_name(name) for name in bands}
+        given = {own.get(called[name], called[name]): item for name, item in bands.items()}
         unknown = sorted(set(given) - set(wanted))
         if unknown:
             raise BandError(f"bands= names {unknown}, but the model wants {list(inputs.bands)}")

@@ -68,7 +68,7 @@ def _above(found: Detections, package: ModelPackage) -> Detections:
         return found
     least = dict(zip(package.class_values.tolist(), package.decoder.thresholds, strict=True))
     own = [least[value] for value in found.label_ids.tolist()]
-    return found.select(found.scores > np.array(own, dtype=np.float64))
+    return found.select(np.float32(found.scores) > np.array(own, dtype=np.float32))
 
 
 def _check_count(answer: Any, index: int, package: ModelPackage) -> None:
@@ -118,7 +118,8 @@ def _read_dict(
             f"{scores.shape}; possible is one label and one score an object"
         )
     assert package.decoder is not None
-    kept = (scores > package.decoder.threshold) & (labels >= _first_label(package))
+    # In float32, as nets count: there a score of 0.8 is not more than 0.8.
+    kept = (scores > np.float32(package.decoder.threshold)) & (labels >= _first_label(package))
     values = _values(labels[kept], package)
     if "boxes" in answer:
         boxes = _columns(_numbers(answer, "boxes", package), len(scores), package)[kept]

@@ -201,7 +201,10 @@ def _gives(card: Card) -> str:
 
 
 def _wants(card: Card) -> str:
-    bands = ", ".join(card["bands"]) or f"{card['count']} bands of any name"
+    also = card.get("other_names") or card["bands"]
+    both = zip(card["bands"], also, strict=True)
+    named = [name if name == own else f"{name} ({own})" for name, own in both]
+    bands = ", ".join(named) or f"{card['count']} bands of any name"
     cell = card["cell_size"]
     kind, cells = card["dtype"] or "any pixel type", cell and f"cells of {cell:g} m"
     return "; ".join(filter(None, (bands, kind, cells)))

@@ -8,6 +8,7 @@ filled is shared by both sides, the odd pixel last.
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +50,7 @@ class Placement:
             (height, width), (h, w) = self.image_yx, self.scaled_yx
             raise RasterError(
                 f"an image of {height} x {width} pixels is too small to be brought to {h} x {w}; "
-                f"give one of at least {round(FINEST * h) or 1} x {round(FINEST * w) or 1}"
+                f"give one of at least {math.ceil(FINEST * h)} x {math.ceil(FINEST * w)}"
             )
 
     @property

@@ -69,6 +69,8 @@ class InputSpec:
     positions
         Zero-based bands of the rasters that the model was made for, in the order of its channels;
         they decide where names do not. ``()`` is "all of them, in order".
+    other_names
+        What ``bands`` are also called, such as B04 for red, in the same order; ``()`` is nothing.
     """
 
     bands: tuple[str, ...] = ()
@@ -82,6 +84,7 @@ class InputSpec:
     high: tuple[float, ...] | None = None
     fit: Fit | None = None
     positions: tuple[int, ...] = ()
+    other_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "count", self.count or len(self.bands))
@@ -91,6 +94,8 @@ class InputSpec:
             raise ModelError(f"{len(self.bands)} band names for {self.count} bands")
         if len(set(self.bands)) != len(self.bands):
             raise ModelError(f"band names repeat: {', '.join(self.bands)}")
+        if self.other_names and len(self.other_names) != len(self.bands):
+            raise ModelError(f"{len(self.other_names)} other names for {len(self.bands)} bands")
         if self.positions and len(self.positions) != self.count:
             raise ModelError(f"{len(self.positions)} positions for {self.count} bands")
         if not all(is_whole(place) and place >= 0 for place in self.positions):

@@ -139,7 +139,8 @@ def label_table(
             "label_id": package.class_values,
             "score": scores,
             "threshold": least,
-            "predicted": scores > least,
+            # In float32, as nets count: there a score of 0.8 is not more than 0.8.
+            "predicted": np.float32(scores) > np.float32(least),
         }
     )
     return table.iloc[np.argsort(-scores, kind="stable")].reset_index(drop=True)

@@ -1,7 +1,7 @@
 import pytest
 
 from geodl_lab.bands import common_name, match_bands
-from geodl_lab.errors import BandError
+from geodl_lab.errors import BandError, ModelError
 from geodl_lab.inputs import InputSpec
 
 RGBN = InputSpec(("red", "green", "blue", "nir"))
@@ -78,3 +78,15 @@ def test_names_that_say_nothing_are_no_names():
 )
 def test_names_of_sensors_are_the_common_ones(name, common):
     assert common_name(name) == common
+
+
+def test_bands_may_have_other_names():
+    inputs = InputSpec(("red", "nir"), other_names=("B04", "B08"))
+    assert match_bands(["nir", "red"], inputs) == (1, 0)
+    assert match_bands(["b08", "b04", "b02"], inputs) == (1, 0)
+    assert match_bands(["", ""], inputs) == (0, 1)
+    assert match_bands(["x", "y", "z"], inputs, {"B04": 3, "nir": 1}) == (2, 0)
+    with pytest.raises(BandError, match=r"wants 2 bands \(red, nir; also called B04, B08\)"):
+        match_bands(["b04", "red", "blue"], inputs)
+    with pytest.raises(ModelError, match="1 other names for 2 bands"):
+        InputSpec(("red", "nir"), other_names=("B04",))

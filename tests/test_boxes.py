@@ -195,5 +195,7 @@ def test_classes_may_have_thresholds_of_their_own():
     found = read_boxes([answer], 0, package(thresholds=(0.3, 0.5)), WINDOW)
     assert found.label_ids.tolist() == [1, 2] and found.scores.tolist() == pytest.approx([0.4, 0.8])
     strict = read_boxes([answer], 0, package(thresholds=(0.9, 0.4)), WINDOW)
-    assert strict.scores.tolist() == pytest.approx([0.4, 0.8])  # float32 of 0.4 is a little more
+    assert strict.scores.tolist() == pytest.approx([0.8])  # 0.4 of float32 is no more than 0.4
+    least = read_boxes([answer], 0, package(threshold=0.8), WINDOW)
+    assert not len(least)
     assert package(thresholds=(0.3, 0.5)).decoder.threshold == 0.3

@@ -87,6 +87,11 @@ def test_scaling_is_a_formula_with_its_numbers(inputs, words):
         ({"field": Field(False, halo=40)}, "windows", "seams are not exact"),
         ({}, "windows", "stride 8 px; seams are exact"),
         ({"fixed_window": True, "field": Field(True, halo=30)}, "windows", "less than the recept"),
+        (
+            {"inputs": InputSpec(("red", "B05"), other_names=("B04", "B05"))},
+            "wants",
+            "red (B04), B05; any pixel type",
+        ),
         ({"inputs": InputSpec(count=7)}, "wants", "7 bands of any name; any pixel type"),
         ({"task": "regress"}, "gives", "regress: a value for every pixel; 2 quantities"),
         ({"task": "detect", "decoder": Decoder("masks")}, "gives", "objects as outlines; 2"),

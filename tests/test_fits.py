@@ -118,8 +118,11 @@ def test_places_hold_together(height, width, rows, columns, kind):
 
 
 def test_tiny_images_are_refused():
-    with pytest.raises(RasterError, match=r"1 x 1 pixels is too small .* at least 2 x 3"):
+    with pytest.raises(RasterError, match=r"1 x 1 pixels is too small .* at least 3 x 3"):
         place((1, 1), Fit("squash", 224, 300))
+    with pytest.raises(RasterError, match=r"1 x 1 pixels is too small .* at least 2 x 2"):
+        place((1, 1), Fit("squash", 128, 128))
+    assert place((2, 2), Fit("squash", 128, 128)).scaled_yx == (128, 128)
 
 
 def test_white_is_of_the_models_pixel_type():

@@ -80,6 +80,12 @@ def read_bare(
         network = load_network(files, name, trust=trust, architecture=_architecture(architecture))
     if "bands" not in said:
         raise ModelError(_too_little(network, name))
+    if "scale" not in said and said.keys() & {"mean", "std"}:
+        raise ModelError(
+            f"mean and std of {name!r} are given without scale, and a value is multiplied by that "
+            "first; say scale=1 if they are of values as they are stored, as of reflectance, or "
+            "scale=1/255 if they are of bytes brought to 0..1"
+        )
     named = {"name": PurePosixPath(name).stem, "sha256": hash_weights(files, name, network)}
     return wrap(network, Said(**{**named, **_size(network), **said}).facts)
 
@@ -110,7 +116,8 @@ def _too_little(network: Any, name: str) -> str:
     named = {1: "['gray']", 3: "['red', 'green', 'blue']", 4: "['red', 'green', 'blue', 'nir']"}
     return (
         f"nothing describes {name!r}{told}; say the rest, as in open_model({name!r}, "
-        f"bands={named.get(bands or 3, bands)}, classes=['background', 'building'], scale=1/255)"
+        f"bands={named.get(bands or 3, bands)}, classes=['background', 'building'], scale=1/255); "
+        "then model.save('x.dlpk') makes a package that geodl opens by itself"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -40,6 +41,8 @@ FRAMEWORKS = {
     "nv-caffe-0.x-mod": "snapshot.caffemodel",
 }
 """Frameworks by name, with the file that each must have (one of them, of TensorFlow)."""
+ALSO = dict.fromkeys(("tensorflow-1.x", "tensorflow-2.x"), ("saved_model.pbtxt",))
+"""Files that a framework may have instead."""
 FOREIGN = ("tensorflow", "nv-caffe", "caffe")
 """Frameworks that can be stored but are not run."""
 COLORS = {"RGB": ("red", "green", "blue"), "BGR": ("blue", "green", "red")}
@@ -129,13 +132,39 @@ def make_models(
     said = [framework, preprocessing, outputs, post_processings]
     if isinstance(network_files, Files):
         return _models(network_files, checked, labels, readings, (name, said, trust, opener))
+    _check_files(network_files)
     with tempfile.TemporaryDirectory() as folder:
         for role, content in network_files.items():
-            if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}", role):
-                raise ModelError(f"a file of the network is called {role!r}; give a plain name")
             Path(folder, role).write_bytes(content)
         files = Files(Path(folder))
         return _models(files, checked, labels, readings, (name, said, trust, opener))
+
+
+def _check_files(files: Any) -> None:
+    """Refuse files that are no bytes by role."""
+    if not isinstance(files, Mapping):
+        raise ModelError(
+            f"the files of the network are a {type(files).__name__}; give their bytes by role, as "
+            "in {'model.onnx': ...}"
+        )
+    for role, content in files.items():
+        if not isinstance(role, str) or not re.fullmatch(r"\w[\w.-]{0,200}", role, re.ASCII):
+            raise ModelError(f"a file of the network is called {role!r}; give a plain name")
+        if not isinstance(content, bytes | bytearray | memoryview):
+            raise ModelError(
+                f"the file {role!r} of the network is a {type(content).__name__}; give its bytes"
+            )
+
+
+def _find(files: Files, names: Sequence[str], where: str) -> str:
+    """Return the first of some files that is there; the error names the field."""
+    for name in names:
+        with contextlib.suppress(ModelError):
+            return files.find(name)
+    raise ModelError(
+        f"{where} needs a file {' or '.join(map(repr, names))}; the network has "
+        f"{', '.join(map(repr, sorted(files.names))) or 'none'}"
+    )
 
 
 def check_framework(framework: Any) -> str:
@@ -146,7 +175,7 @@ def check_framework(framework: Any) -> str:
     ModelError
         If there is no such framework.
     """
-    if framework not in FRAMEWORKS:
+    if not isinstance(framework, str) or framework not in FRAMEWORKS:
         raise ModelError(f"framework is {framework!r}; possible are {', '.join(FRAMEWORKS)}")
     return FRAMEWORKS[framework]
 
@@ -160,6 +189,7 @@ def _models(
 ) -> tuple[Model, ...]:
     name, said, trust, opener = rest
     framework, pairs = str(said[0]), list(zip(outputs, readings, strict=True))
+    main = _find(files, (FRAMEWORKS[framework], *ALSO.get(framework, ())), f"framework {framework}")
     mean = _mean(files, preprocessing)
     said = [files.sha256, *said]
     facts = [
@@ -172,7 +202,6 @@ def _models(
             "tf2onnx or a Caffe converter) and upload it as onnx-1.x, or as pytorch-2.x"
         )
         return tuple(closed(one, reason) for one in facts)
-    main = files.find(FRAMEWORKS[framework])
     if framework == "esri-dlpk":
         return tuple(_of_dlpk(files, main, one, (trust, opener)) for one in facts)
     network = load_network(files, main, trust=trust)
@@ -240,7 +269,7 @@ def _mean(files: Files, preprocessing: Preprocessing) -> np.ndarray | None:
     if not image.mean_file:
         return None
     channels = 1 if image.colors == "L" else 3
-    content = files.read(image.mean_file)
+    content = files.read(_find(files, (image.mean_file,), "the mean_file of preprocessing"))
     mean = read_mean(content, image.mean_file, channels=channels, order=image.order)
     height, width = image.fit.height, image.fit.width
     fixed = image.fit.kind != "network"

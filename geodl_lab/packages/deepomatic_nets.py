@@ -348,9 +348,12 @@ class OwnChain:
     def placed(self, device: str, threads: int) -> Callable[[torch.Tensor], Any]:
         """Return what maps (N, C, H, W) on ``device`` to what the engine reads."""
         forward = self.network.placed(device, threads)
+        outputs: tuple[str, ...] = getattr(self.network, "picked", ())
 
         def call(fed: Named) -> Any:
-            return forward(next(iter(fed.values())))
+            answer = forward(next(iter(fed.values())))
+            # ONNX answers one tensor without the name that it has in the graph.
+            return {outputs[0]: answer} if len(outputs) == 1 else answer
 
         return lambda x: _run(call, self.feed, self.read, x)
 

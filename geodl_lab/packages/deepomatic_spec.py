@@ -356,7 +356,7 @@ def _thresholds(
     keys: Mapping[str, Any], labels: Labels, where: str, usual: float
 ) -> tuple[float, ...]:
     where, count = f"{where}.thresholds", len(labels.names)
-    if not keys.get("thresholds"):
+    if keys.get("thresholds") in (None, []):  # clients leave out what is empty
         return (usual,) * count
     found = tuple(score(one, where) for one in plain_list(keys["thresholds"], where))
     if len(found) != count:

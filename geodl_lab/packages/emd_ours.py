@@ -71,7 +71,7 @@ def sharpen_inputs(spec: InputSpec, emd: Emd) -> InputSpec:
     if not said or _same_scaling(spec, stored):
         changes |= {name: getattr(stored, name) for name in SCALING}
     if not spec.bands or list(map(common_name, stored.bands)) == list(spec.bands):
-        changes |= {"bands": stored.bands}
+        changes |= {"bands": stored.bands, "other_names": stored.other_names}
     if spec.positions == (stored.positions or tuple(range(spec.count))):
         changes |= {"positions": stored.positions}
     if spec.cell_size is None:
@@ -144,6 +144,7 @@ def _inputs(ours: Emd) -> InputSpec:
         if fit.text
         else None,
         tuple(int(place) for place in ours.numbers("positions") or ()),
+        tuple(map(str, ours.items("other_names") or ())),
     )
 
 

@@ -77,7 +77,9 @@ def whole(given: Any, where: str, least: int) -> int:
     """Return a whole number below 2**31."""
     found = number(given, where)
     if found != int(found) or not least <= found < 2**31:
-        raise ModelError(f"{where} is {short(given)}; possible are whole numbers, from {least}")
+        raise ModelError(
+            f"{where} is {short(given)}; possible are whole numbers from {least} to {2**31 - 1}"
+        )
     return int(found)
 
 

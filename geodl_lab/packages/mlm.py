@@ -41,7 +41,7 @@ KEYS: Mapping[str, str] = {
     "type": "must be Feature (an Item); a Collection is refused",
     "mlm:name": "name of the model",
     "mlm:tasks": "the task, where the output names none; tasks without a counterpart are refused",
-    "mlm:architecture": "names the network of a file of tensors: U-Net; else shown",
+    "mlm:architecture": "names the network of a file of tensors: U-Net, smp.Unet ...; else shown",
     "mlm:hyperparameters": "arguments of that network; others are shown",
     "mlm:input": "exactly one entry, of images",
     "mlm:input name, description": "shown",
@@ -73,13 +73,21 @@ KEYS: Mapping[str, str] = {
     "mlm:compile_method, mlm:entrypoint": "ignored",
     "assets": "the first with the role mlm:model whose file is here and can be run",
     "file:size, file:checksum": "checked (multihash of sha1, sha256 or sha512)",
-    "bands, eo:bands, raster:bands": "common names, pixel type and cell size of the bands; scale "
-    "and offset are not used: value_scaling is of stored values",
+    "bands, eo:bands, raster:bands": "common names (beside the own ones), pixel type and cell size "
+    "of the bands; scale and offset are not used: value_scaling is of stored values",
     "gsd": "cell size in metres, where the bands do not agree on one",
     "title, description, license, providers, version, sci:citation": "shown",
     OURS: "what MLM cannot say: measured field, decoder, recognizer, exact numbers",
 }
 """Keys of an item, and what is done with each."""
+
+SMP_TAKES: tuple[str, ...] = (
+    "encoder_name", "encoder_depth", "encoder_output_stride", "decoder_channels",
+    "decoder_pyramid_channels", "decoder_segmentation_channels", "decoder_use_batchnorm",
+    "decoder_use_norm", "decoder_attention_type", "decoder_interpolation", "in_channels", "classes",
+    "activation",
+)  # fmt: skip
+"""Hyperparameters that make a network of segmentation-models-pytorch; others are of training."""
 
 _SHOWN = {
     "title": "title", "description": "description", "license": "license",
@@ -121,8 +129,8 @@ def read_mlm(files: Files, name: str, *, trust: bool = False) -> Model:
     properties = typed(item.get("properties"), dict, "properties")
     entry = only(objects(properties.get("mlm:input"), "mlm:input"), "mlm:input")
     output = read_output(properties)
-    shape = read_shape(entry.get("input"), "mlm:input")
-    result = read_shape(output.get("result"), "mlm:output")
+    shape = read_shape(entry.get("input"), "input of mlm:input")
+    result = read_shape(output.get("result"), "result of mlm:output")
     task, window = read_task(properties, output, result), window_of(shape)
     asset = model_asset(files, item, beside=name)
     sha256 = hash_bytes(files.read(asset.file))
@@ -204,11 +212,14 @@ def _network(files: Files, asset: Asset, properties: Mapping[str, Any], trust: b
 def _architecture(properties: Mapping[str, Any]) -> dict[str, Any]:
     """Return the network that tensors belong to, with those hyperparameters that it takes."""
     told = typed(properties.get("mlm:architecture", ""), str, "mlm:architecture")
-    name = "".join(c for c in told.lower() if c.isalnum())
-    if name not in nets.ARCHITECTURES:
-        return {"name": told}
-    takes = inspect.signature(nets.ARCHITECTURES[name]).parameters
     given = typed(properties.get("mlm:hyperparameters", {}), dict, "mlm:hyperparameters")
+    if told.startswith(("segmentation_models_pytorch.", "smp.")):  # also by the path of its module
+        name, takes = f"smp.{told.rpartition('.')[2]}", SMP_TAKES
+    else:
+        name = "".join(c for c in told.lower() if c.isalnum())
+        if name not in nets.ARCHITECTURES:
+            return {"name": told}
+        takes = tuple(inspect.signature(nets.ARCHITECTURES[name]).parameters)
     return {"name": name, "arguments": {k: v for k, v in given.items() if k in takes}}
 
 

@@ -112,7 +112,8 @@ def read_input(
         raise ModelError(f"the input names {len(own)} bands for {shape.size('c')} channels")
     defined = [_definition(name, definitions) for name in own]
     fields = {
-        "bands": _common_names(own, defined),
+        "bands": (bands := _common_names(own, defined)),
+        "other_names": () if bands == own else own,
         "count": count,
         "dtype": _agreed([band.get("data_type") for band in defined]),
         "cell_size": _cell_size(defined),

@@ -58,6 +58,8 @@ def exact_inputs(inputs: InputSpec, ours: Mapping[str, Any]) -> InputSpec:
         kept["dtype"] = typed(told["dtype"], str, f"dtype of {OURS}")
     if inputs.fit is None and told.get("fit") is not None:
         kept["fit"] = built(Fit, typed(told["fit"], dict, "fit"), f"fit of {OURS}")
+    if not inputs.other_names and told.get("other_names") is not None:
+        kept["other_names"] = tuple(texts(told["other_names"], f"other_names of {OURS}"))
     inputs = built(
         lambda **fields: dataclasses.replace(inputs, **fields), kept, f"inputs of {OURS}"
     )

@@ -266,6 +266,7 @@ def labels_of(classes: tuple[LabelClass, ...]) -> list[dict[str, Any]]:
 def _ours(package: ModelPackage, weights: Portable) -> dict[str, Any]:
     """Return what MLM cannot say, and the numbers that its words do not hold to the last bit."""
     inputs = {key: getattr(package.inputs, key) for key in ("dtype", *SCALING)}
+    inputs["other_names"] = package.inputs.other_names or None
     for key in ("low", "high"):
         if inputs[key] is not None:  # JSON knows no infinity: null is an open end
             inputs[key] = [number if math.isfinite(number) else None for number in inputs[key]]

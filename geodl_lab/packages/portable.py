@@ -165,8 +165,11 @@ def _trials(model: Model) -> Iterator[torch.Tensor]:
     package = model.package
     (height, width), stride = package.shape_yx, package.field.stride
     shapes = [(1, height, width), (2, height, width)]
-    if not package.fixed_window:
-        shapes.append((1, height + stride, width + 2 * stride))
+    fit = package.inputs.fit
+    if not package.fixed_window and (fit is None or fit.kind == "network"):
+        # What answers for a whole image has no stride that could be measured.
+        rows, columns = (stride, stride) if package.recognizer is None else (height, width)
+        shapes.append((1, height + rows, width + 2 * columns))
     for seed, (count, rows, columns) in enumerate(shapes):
         generator = torch.Generator().manual_seed(seed)
         noise = torch.rand((count, package.inputs.count, rows, columns), generator=generator)

@@ -218,3 +218,12 @@ def test_a_real_network_maps_the_same_as_onnx_and_as_torchscript():
     exported = part.dl.classify(bare(ESRI / "trained.onnx", **said))
     traced = part.dl.classify(bare(ESRI / "trained_torchscript.pt", **said, trust=True))
     assert len(np.unique(exported)) > 2 and (exported == traced).all()
+
+
+def test_mean_and_std_need_a_scale(tmp_path):
+    net = torch.nn.Conv2d(1, 2, 1)
+    torch.jit.trace(net, torch.zeros(1, 1, 64, 64)).save(tmp_path / "net.pt")
+    said = {"bands": ["red"], "classes": ["a", "b"], "mean": [0.3], "std": [0.2]}
+    with pytest.raises(ModelError, match=r"mean and std of 'net.pt' are given without scale"):
+        bare(tmp_path / "net.pt", **said)
+    assert bare(tmp_path / "net.pt", **said, scale=1).package.inputs.mean == (0.3,)

@@ -13,7 +13,7 @@ from torch import nn
 from geodl_lab import from_torch
 from geodl_lab.errors import ModelError, TrustError
 from geodl_lab.packages.deepomatic import make_model, make_models
-from geodl_lab.testing import RegionDetector
+from geodl_lab.testing import RegionDetector, save_onnx
 
 RNG = np.random.default_rng(3)
 PIXELS = (RNG.random((37, 53, 3)) * 255).astype(np.uint8)
@@ -401,9 +401,16 @@ def test_models_travel_between_processes():
     assert scores(again) == pytest.approx(scores(made))
 
 
-@pytest.mark.parametrize("framework", ["tensorflow-1.x", "tensorflow-2.x", "nv-caffe-0.x-mod"])
-def test_foreign_networks_can_be_looked_at(framework):
-    made = model({"saved_model.pb": b"x"}, framework=framework)
+@pytest.mark.parametrize(
+    ("framework", "file"),
+    [
+        ("tensorflow-1.x", "saved_model.pb"),
+        ("tensorflow-2.x", "saved_model.pbtxt"),
+        ("nv-caffe-0.x-mod", "snapshot.caffemodel"),
+    ],
+)
+def test_foreign_networks_can_be_looked_at(framework, file):
+    made = model({file: b"x"}, framework=framework)
     assert [label.name for label in made.package.classes] == ["a", "b", "c"]
     with pytest.raises(ModelError, match=r"is not run here; convert it to ONNX"):
         PHOTO.dl.recognize(made)
@@ -412,7 +419,7 @@ def test_foreign_networks_can_be_looked_at(framework):
 def test_frameworks_and_files():
     with pytest.raises(ModelError, match=r"framework is 'mxnet'; possible are pytorch-2.x"):
         model({}, framework="mxnet")
-    with pytest.raises(ModelError, match=r"'model\.pt' is missing"):
+    with pytest.raises(ModelError, match=r"needs a file 'model\.pt'; the network has none"):
         model({})
     with pytest.raises(ModelError, match="give a plain name"):
         model({"../model.pt": b""})
@@ -451,3 +458,63 @@ def test_trust_is_asked_for():
     except TrustError:
         return
     assert made.package.name == "net"  # where TorchScript that only computes needs no trust
+
+
+def test_what_is_given_in_the_wrong_form_is_named():
+    for files, message in (
+        (None, "are a NoneType; give their bytes by role"),
+        ({1: b""}, "called 1; give a plain name"),
+        ({"model.pt": "text"}, "'model.pt' of the network is a str; give its bytes"),
+        ({"a.pt": b"x"}, r"framework pytorch-2.x needs a file 'model.pt'; the network has 'a.pt'"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            model(files)
+    with pytest.raises(ModelError, match=r"framework is \['x'\]; possible are"):
+        model({"model.pt": b""}, framework=["x"])
+    pre = preprocessing(mean_file="mean.npy")
+    with pytest.raises(ModelError, match=r"mean_file of preprocessing needs a file 'mean.npy'"):
+        model({"model.pt": b"x"}, pre)
+    with pytest.raises(ModelError, match=r"needs a file 'saved_model.pb' or 'saved_model.pbtxt'"):
+        model({"model.pt": b"x"}, framework="tensorflow-1.x")
+    with pytest.raises(ModelError, match=r"thresholds is 0; possible is a list"):
+        model({"model.pt": b"x"}, post=classification(thresholds=0))
+
+
+class Exactly(nn.Module):
+    """Answers the same scores for every picture."""
+
+    def __init__(self, scores):
+        super().__init__()
+        self.scores = nn.Parameter(torch.tensor(scores))
+
+    def forward(self, data: torch.Tensor):
+        return self.scores[None].expand(data.shape[0], -1) + 0 * data.float().sum()
+
+
+def test_a_score_that_is_the_threshold_is_not_predicted():
+    made = model(scripted(Exactly([0.025, 0.03, 0.9])))  # 0.025 of float32 is more than 0.025
+    table = PHOTO.dl.recognize(made).set_index("label")
+    assert table.predicted.to_dict() == {"a": False, "b": True, "c": True}
+
+
+class Means(nn.Module):
+    """Scores are the shares of the channels."""
+
+    def forward(self, data):
+        return data.mean((2, 3)) / data.mean((2, 3)).sum(1, keepdim=True)
+
+
+def test_onnx_networks_answer_by_the_names_of_the_graph(tmp_path):
+    pytest.importorskip("onnxruntime")
+    shape = (1, 3, 10, 20)
+    save_onnx(Means(), tmp_path / "model.onnx", shape, free=(0,), outputs=["prob"])
+    files = {"model.onnx": (tmp_path / "model.onnx").read_bytes()}
+    expected = resized().mean((0, 1)) / resized().mean((0, 1)).sum()
+    made = model(files, framework="onnx-1.x")
+    assert scores(made) == pytest.approx(expected, abs=1e-2)
+    with pytest.raises(ModelError, match="the network answers 'prob', not 'scores'"):
+        model(
+            files,
+            post=[{"classification": {"output_tensor": "scores"}}],
+            framework="onnx-1.x",
+        )

@@ -30,7 +30,7 @@ def test_text_may_stand_for_numbers_and_booleans():
         (lambda: number(10**400, "a.b"), "a.b is 1000"),
         (lambda: number(0, "a.b", above=0), "possible is a number above 0"),
         (lambda: score(1.5, "a.b"), "a.b is 1.5; possible are numbers from 0 to 1"),
-        (lambda: whole(1.5, "a.b", 1), "a.b is 1.5; possible are whole numbers, from 1"),
+        (lambda: whole(1.5, "a.b", 1), "a.b is 1.5; possible are whole numbers from 1 to"),
         (lambda: whole(2**31, "a.b", 1), "possible are whole numbers"),
         (lambda: flag([], "a.b"), r"a.b is \[\]; possible are true and false"),
         (lambda: flag(1, "a.b"), "a.b is 1; possible are true"),

@@ -2,6 +2,7 @@ import contextlib
 import json
 import shutil
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,36 @@ def test_tensors_belong_to_the_network_that_the_item_names(opened, tmp_path):
         hyper = ("properties/mlm:hyperparameters", {**arguments, **wrong})
         with pytest.raises(ModelError, match=r"architecture .unet. cannot be|do not open"):
             opened(tmp_path, *tensors, hyper)
+
+
+class Unet(torch.nn.Module):
+    """Stands for the class of that name of segmentation-models-pytorch."""
+
+    def __init__(self, encoder_name="resnet34", encoder_weights=None, in_channels=3, classes=1):
+        super().__init__()
+        assert (encoder_name, encoder_weights) == ("resnet18", None)
+        self.head = torch.nn.Conv2d(in_channels, classes, 3, padding=1)
+
+    def forward(self, x):
+        return self.head(x)
+
+
+def test_networks_of_smp_are_made_with_the_hyperparameters(opened, tmp_path, monkeypatch):
+    module = types.ModuleType("segmentation_models_pytorch")
+    module.Unet = Unet
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    state = Unet("resnet18", None, 3, 4).state_dict()
+    safetensors.torch.save_file(state, tmp_path / "net.safetensors")
+    given = {"encoder_name": "resnet18", "encoder_weights": "imagenet", "classes": 4, "lr": 0.1}
+    for name in ("smp.Unet", "segmentation_models_pytorch.decoders.unet.model.Unet"):
+        model = opened(
+            tmp_path,
+            ("properties/mlm:architecture", name),
+            ("properties/mlm:hyperparameters", given),
+            ("assets/model", {"href": "net.safetensors", "roles": ["mlm:model"]}),
+            trust=False,
+        )
+        assert torch.equal(model.network.head.weight, state["head.weight"])
 
 
 @pytest.mark.parametrize("key", ["pre_processing_function", "value_scaling", "bands"])

@@ -1,5 +1,7 @@
 import pytest
 
+from geodl_lab import open_model
+from geodl_lab.bands import match_bands
 from geodl_lab.errors import ModelError
 
 
@@ -69,7 +71,23 @@ def test_common_names_are_taken_where_they_tell_bands_apart(opened, folder):
         ("properties/gsd", 20),
     ).package  # fmt: skip
     assert package.inputs.bands == ("B05", "B06", "nir")
+    assert package.inputs.other_names == ("B05", "B06", "B08")
     assert package.inputs.cell_size == 20 and package.inputs.dtype is None
+
+
+@pytest.mark.parametrize("ending", ["json", "dlpk"])
+def test_bands_keep_their_own_names_beside_common_ones(opened, folder, tmp_path, ending):
+    bands = [{"name": "B04", "common_name": "red"}, {"name": "B8A", "common_name": "nir08"}]
+    model = opened(
+        folder,
+        ("input/bands", ["B04", "B8A", "B11"]),
+        ("properties/bands", [*bands, {"name": "B11", "common_name": "swir16"}]),
+    )
+    again = open_model(model.save(tmp_path / f"net.{ending}"))
+    for inputs in (model.package.inputs, again.package.inputs):
+        assert inputs.bands == ("red", "nir08", "swir16")
+        assert inputs.other_names == ("B04", "B8A", "B11")
+        assert match_bands(["b11", "b8a", "b04"], inputs) == (2, 1, 0)
 
 
 @pytest.mark.parametrize("bands", [[], ["*"], None])

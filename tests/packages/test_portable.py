@@ -130,3 +130,12 @@ def test_a_network_of_ours_that_was_altered_becomes_a_program():
     assert portable(model, allow_architecture=True).ending == ".pt"
     del network.architecture
     assert portable(model, allow_architecture=True).ending == ".pt"
+
+
+@pytest.mark.parametrize("options", [{"fit": "squash"}, {}])
+def test_nets_of_whole_images_that_take_even_sides_alone(options):
+    net = torch.nn.Sequential(
+        torch.nn.PixelUnshuffle(2), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    )
+    model = from_torch(net, "recognize", bands=1, classes=list("abcd"), window=32, **options)
+    assert portable(model).ending == ".pt"

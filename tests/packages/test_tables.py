@@ -42,4 +42,8 @@ def test_python_runs_as_it_stands(tmp_path, monkeypatch, models_folder, capsys):
     said = capsys.readouterr().out
     assert len(names["trees"]) > 0 and "heatmap, least score" in said
     assert models_folder in names["one"].folder.parents and "crowns@1.0.0#" in said
+    for kind in ("live", "crowns", "again", "script", "onnx", "tensors", "exported", "item"):
+        assert names[kind].package.classes
+    assert "runs its own Python code" in said and "convert the weights to ONNX" in said
+    assert names["labelled"].label.notna().all() and "vegetation" in said and "green" in said
     assert f"the sha256 '{'0' * 64}', but the content has" in said
