@@ -78,11 +78,11 @@ def read_emd(files: Files, name: str, *, trust: bool) -> Model:
     file = str(emd.required("ModelFile", "the weights, relative to the description"))
     reason = foreign(emd, file) if elsewhere(emd) else None
     if reason and not files.holds(file, beside=name):  # as of Esri's samples
-        return closed(read_facts(emd, files.sha256), reason)
+        return closed(read_facts(emd, files.sha256), reason, files)
     weights = runnable_weights(files, files.find(file, beside=name))
     facts = read_facts(emd, hash_bytes(files.read(weights)))
     if reason := refusal(emd, files, weights):
-        return closed(facts, reason)
+        return closed(facts, reason, files)
     network = load_network(files, weights, trust=trust, architecture=_architecture(emd))
     network = _adapted(network, emd, facts.task)
     try:

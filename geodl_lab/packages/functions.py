@@ -79,11 +79,11 @@ def open_function(
     if trust is not True and trust != files.sha256:
         reason = (
             f"model {facts.name!r} runs its own Python code ({file!r}), which was not run; if you "
-            f"know where it is from, open it with trust=True (--trust; sha256 {files.sha256})"
+            f"know where it is from, open it with trust=True (sha256 {files.sha256})"
         )
         if way_out := WAYS_OUT.get(str(text.get("Framework")).lower()):
             reason += f"; its code has to bring its framework, because {way_out}"
-        return closed(facts, TrustError(reason))
+        return closed(facts, TrustError(reason), files)
     content = {name: files.read(name) for name in files.names if not name.endswith("/")}
     told = {}
     if "BatchSize" in text:  # a batch that the package fixes would have seams inside
@@ -155,7 +155,7 @@ def _configured(network: FunctionNetwork) -> tuple[FunctionNetwork, int | None]:
     if facts.task in PIXELS:  # for others the rim is made for each window: see PlacedFunction
         height, width = height + 2 * padding, width + 2 * padding
     facts = dataclasses.replace(facts, inputs=inputs, window=height, width=width)
-    if facts.task == "classify" and not facts.classes:
+    if facts.task in PIXELS and not facts.classes:
         facts = dataclasses.replace(facts, task="regress", classes=_quantities(found["bands"]))
     network = dataclasses.replace(
         network,

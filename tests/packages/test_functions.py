@@ -341,6 +341,8 @@ def test_numbers_without_classes_are_a_regression_of_several_bands(pack):
     red, nir = raster.values.astype(float)
     assert model.package.task == "regress"
     assert np.array_equal(raster.dl.regress(model), [nir - red, nir + red])
+    model = pack(BASE.format(name="Classifier") + source, task="regress", classes=[], bands=2)
+    assert np.array_equal(raster.dl.regress(model), [nir - red, nir + red])
 
 
 @pytest.mark.parametrize("padding", [{"parameters": PADDING}, {"ModelPadding": 8}])
