@@ -122,6 +122,11 @@ def common_name(name: str) -> str:
 
 def _listed(bands: Bands, inputs: InputSpec, names: Sequence[str]) -> list[int | str]:
     """Return the caller's bands in the model's order."""
+    if isinstance(bands, Mapping) and not inputs.bands:
+        raise BandError(
+            f"bands= maps names, but the model's {inputs.count} bands have none; list the raster's "
+            f"in the model's order, as in {_example(inputs)}"
+        )
     if isinstance(bands, Mapping):
         wanted = _common(inputs.bands)
         own = dict(zip(_common(inputs.other_names), wanted, strict=False))
@@ -130,6 +135,12 @@ def _listed(bands: Bands, inputs: InputSpec, names: Sequence[str]) -> list[int |
         unknown = sorted(set(given) - set(wanted))
         if unknown:
             raise BandError(f"bands= names {unknown}, but the model wants {list(inputs.bands)}")
+        lacking = [name for name in wanted if name not in given and name not in names]
+        if lacking:
+            raise BandError(
+                f"bands= maps {', '.join(given) or 'nothing'}, and the raster has no band called "
+                f"{', '.join(lacking)} either; map all of them, as in {_example(inputs)}"
+            )
         return [given.get(name, name) for name in wanted]
     if len(bands) != inputs.count:
         raise BandError(

@@ -118,7 +118,7 @@ def text(card: Card, *, fold: int | None = None) -> str:
     """Return a model's card as lines for a terminal, with up to ``fold`` classes (None: all)."""
     lines = [headline(card)]
     for label, words in rows(card):
-        gap = f"  {label.replace('_', ' '):<12}"
+        gap = f"  {label.replace('_', ' '):<11} "
         lines += textwrap.wrap(
             words,
             100,

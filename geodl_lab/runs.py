@@ -139,8 +139,8 @@ def one_image(run: Run, fit: Fit | None) -> Run:
         (height, width), (h, w) = placed.shape_yx, package.shape_yx
         raise OptionError(
             f"the image is {height} x {width} pixels and model {package.name!r} takes only {h} x "
-            f"{w}; resize it first, or make the model with fit='squash' (of a STAC item: with a "
-            "resize_type)"
+            f"{w}; resize it first, give features= to label each of them, or make the model with "
+            "fit='squash' (of a STAC item: with a resize_type)"
         )
     origin = run.grid.transform * Affine.translation(run.area.x, run.area.y)
     grid = blank_raster(run.grid, Framed(placed.shape_yx, origin * placed.transform))

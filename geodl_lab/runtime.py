@@ -53,9 +53,12 @@ class Closed:
     ----------
     reason
         The error of every attempt to run it.
+    files
+        Its `geodl_lab.packages.archives.Files` where it can be saved as it came.
     """
 
     reason: ModelError
+    files: Any = None
 
     def placed(self, device: str, threads: int) -> Callable[[torch.Tensor], Any]:
         """Refuse to run.

@@ -135,6 +135,8 @@ def test_text_is_for_a_terminal():
     assert text(card(model), fold=FOLDED).count("  class ") == FOLDED
     assert f"... and {200 - FOLDED} more" in repr(model)
     assert max(map(len, lines)) <= 100 and len({line[:14].rstrip() for line in lines}) > 5
+    long = {**card(model), "content_sha256": "0" * 64, "where": "here"}
+    assert "content sha256 0000" in text(long)
 
 
 def test_a_package_cannot_steer_a_terminal_nor_flood_it():

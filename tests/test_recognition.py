@@ -166,7 +166,7 @@ def test_what_does_not_fit_memory_or_window_is_refused():
     big.attrs["long_name"] = NAMES
     with pytest.raises(OptionError, match=r"needs \d+ GiB at once; give an area="):
         big.dl.recognize(model_of())
-    with pytest.raises(OptionError, match=r"is 40 x 50 pixels .* takes only 16 x 16"):
+    with pytest.raises(OptionError, match=r"is 40 x 50 pixels .* takes only 16 x 16; .* features="):
         raster().dl.recognize(model_of(fixed_window=True))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import functools
 import hashlib
 import json
@@ -21,6 +22,9 @@ from geodl_lab.packages.zips import DRIVE, MAX_BYTES, MAX_FILES, Zip
 ENDINGS = (".dlpk", ".zip")
 DESCRIPTIONS = (".emd", ".json")
 """Endings of files that describe a package; the package then is their folder."""
+
+ASIDE = ("esriinfo", "__MACOSX")
+"""Folders in which programs keep notes of their own."""
 
 STAC_MAX = 2**24
 """Bytes up to which a ``.json`` is looked into whether it is a STAC item."""
@@ -107,16 +111,23 @@ class Files:
 
     def find(self, name: str, *, beside: str = "") -> str:
         """Return the name in `names` of a file; parameters and errors as of `read`."""
+        found = self._place(name, beside)
+        return found if self._is_there(found) else self._alike(found, name)
+
+    def holds(self, name: str, *, beside: str = "") -> bool:
+        """Tell whether a file is there; one outside the package is an error all the same."""
+        return self._is_there(self._place(name, beside))
+
+    def _place(self, name: str, beside: str) -> str:
         parts: list[str] = [*PurePosixPath(beside).parent.parts]
         for part in PurePosixPath(name.replace("\\", "/")).parts:
             if part == "/" or DRIVE.match(part) or (part == ".." and not parts):
                 raise ModelError(f"the model names the file {name!r} outside its own folder")
             parts = parts[:-1] if part == ".." else [*parts, part]
-        found = "/".join(parts)
-        present = found in self._zip.names if self.is_archive else self._is_inside(found)
-        if not present:
-            raise ModelError(f"the model's file {name!r} is missing in {str(self.path)!r}")
-        return found
+        return "/".join(parts)
+
+    def _is_there(self, name: str) -> bool:
+        return name in self._zip.names if self.is_archive else self._is_inside(name)
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read a JSON object; errors name the line.
@@ -128,10 +139,16 @@ class Files:
         """
         try:
             # NaN and Infinity are no JSON, but Python writes them: no value, as null.
-            text = json.loads(self.read(name).decode("utf-8-sig"), parse_constant=lambda _: None)
+            text = json.loads(_text(self.read(name)), parse_constant=lambda _: None)
         except json.JSONDecodeError as error:
             raise ModelError(
                 f"{name!r} is no valid JSON: line {error.lineno}, column {error.colno}: {error.msg}"
+            ) from error
+        except UnicodeDecodeError as error:
+            line = bytes(error.object[: error.start]).count(b"\n") + 1
+            raise ModelError(
+                f"{name!r} is no text in UTF-8: line {line} holds the byte "
+                f"0x{error.object[error.start]:02x}; save it in UTF-8"
             ) from error
         except RecursionError:
             raise ModelError(f"{name!r} cannot be read: its lists are nested too deep") from None
@@ -147,14 +164,15 @@ class Files:
         """Return the names of what describes the package: its best one first.
 
         They are ``model.json``, ``*.emd`` and STAC items, at the root; where the root has none,
-        in its only folder, as some programs pack.
+        one folder down, as some programs pack; of a folder on disk only where that is its only one.
         """
-        names = [n for n in self.names if _suffix(n) in DESCRIPTIONS]
-        root = [name for name in names if "/" not in name]
-        tops = {name.partition("/")[0] for name in self.names} - {"esriinfo", "__MACOSX"}
-        if not root and len(tops) == 1:
-            root = [name for name in names if name.count("/") == 1 and name.split("/")[0] in tops]
-        return tuple(sorted(filter(self._describes, root), key=_place))
+        names = [n for n in self.names if _suffix(n) in DESCRIPTIONS and _top(n) not in ASIDE]
+        below = self.is_archive or len({_top(name) for name in self.names} - {*ASIDE}) == 1
+        for depth in (0, 1) if below else (0,):
+            there = [name for name in names if name.count("/") == depth]
+            if found := sorted(filter(self._describes, there), key=_rank):
+                return tuple(found)
+        return ()
 
     def extract(self, folder: Path) -> None:
         """Write `members` into a new folder, all of them or none, as plain files of mode 0644.
@@ -180,6 +198,13 @@ class Files:
                 f"the model could not be unpacked into {str(folder)!r} ({error.strerror}); make "
                 "room or choose another folder"
             ) from error
+
+    def _alike(self, found: str, name: str) -> str:
+        """Return the one file whose name differs in upper and lower case alone, as on Windows."""
+        alike = [one for one in self.names if one.casefold() == found.casefold()]
+        if len(alike) != 1 or not (self.is_archive or self._is_inside(alike[0])):
+            raise ModelError(f"the model's file {name!r} is missing in {str(self.path)!r}")
+        return alike[0]
 
     def _is_inside(self, name: str) -> bool:
         """Tell whether a file of the folder is there; refuse one that a link leads out to."""
@@ -303,11 +328,21 @@ def _write(file: Path, content: bytes) -> None:
     file.chmod(0o644)
 
 
+def _text(content: bytes) -> str:
+    """Return the text of a file in UTF-8, or in UTF-16 as editors of Windows mark it."""
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if marked else "utf-8-sig")
+
+
 def _suffix(name: str) -> str:
     return PurePosixPath(name).suffix.lower()
 
 
-def _place(name: str) -> tuple[int, str]:
+def _top(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _rank(name: str) -> tuple[int, str]:
     """Order descriptions: ours, Esri's, others."""
     ours = PurePosixPath(name).name == "model.json"
     return 0 if ours else 1 + (_suffix(name) != ".emd"), name

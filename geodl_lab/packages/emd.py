@@ -6,9 +6,11 @@ them; `geodl_lab.packages.emd_keys.KEYS` says what each does here.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import PurePosixPath
 from typing import Any
 
+from geodl_lab.errors import ModelError
 from geodl_lab.packages import emd_ours
 from geodl_lab.packages.archives import Files, hash_bytes
 from geodl_lab.packages.axes import channels_first, from_two_images
@@ -17,6 +19,8 @@ from geodl_lab.packages.emd_keys import KEYS, Emd
 from geodl_lab.packages.emd_outputs import TYPES, model_type, read_classes, read_threshold
 from geodl_lab.packages.emd_refusals import (
     IN_ARCGIS,
+    elsewhere,
+    foreign,
     is_learn,
     refusal,
     runnable_weights,
@@ -66,17 +70,30 @@ def read_emd(files: Files, name: str, *, trust: bool) -> Model:
     text = files.read_json(name)
     emd = Emd(name, text)
     function = emd.word("InferenceFunction") or ""
-    if function and not function.lower().startswith(IN_ARCGIS):
+    own = bool(function) and not function.lower().startswith(IN_ARCGIS)
+    if own and (files.holds(function, beside=name) or not elsewhere(emd)):
         files.find(function, beside=name)
         facts = read_facts(emd, files.sha256, function=True)
         return open_function(files, name, text, facts, trust=trust)
     file = str(emd.required("ModelFile", "the weights, relative to the description"))
+    reason = foreign(emd, file) if elsewhere(emd) else None
+    if reason and not files.holds(file, beside=name):  # as of Esri's samples
+        return closed(read_facts(emd, files.sha256), reason, files)
     weights = runnable_weights(files, files.find(file, beside=name))
     facts = read_facts(emd, hash_bytes(files.read(weights)))
     if reason := refusal(emd, files, weights):
-        return closed(facts, reason)
+        return closed(facts, reason, files)
     network = load_network(files, weights, trust=trust, architecture=_architecture(emd))
-    return wrap(_adapted(network, emd), facts)
+    network = _adapted(network, emd)
+    try:
+        return wrap(network, facts)
+    except ModelError:
+        twice = _bands_twice(emd)
+        if twice is None:
+            raise
+        with contextlib.suppress(ModelError):
+            return wrap(network, read_facts(twice, facts.sha256))
+        raise
 
 
 def read_facts(emd: Emd, sha256: str, *, function: bool = False) -> Facts:
@@ -123,6 +140,18 @@ def read_facts(emd: Emd, sha256: str, *, function: bool = False) -> Facts:
         sha256=sha256,
         about=_about(emd),
     )
+
+
+def _bands_twice(emd: Emd) -> Emd | None:
+    """Return a description of change that lists the bands of both images, None if it may already.
+
+    An even number of bands can be those of one image or of both; the network tells which.
+    """
+    bands = emd.items("ExtractBands") or []
+    half = len(bands) // 2
+    if model_type(emd) != "ChangeDetection" or len(bands) % 2 or bands[:half] == bands[half:]:
+        return None
+    return Emd(emd.name, {**emd.text, "ExtractBands": bands * 2})
 
 
 def _window(emd: Emd, *, optional: bool) -> tuple[int, int]:

@@ -109,9 +109,9 @@ def _bands(emd: Emd, dates: int, *, optional: bool) -> tuple[list[int | None], l
     items = [0, 1, 2] if items is None else items
     if not items:
         raise emd.wrong("ExtractBands", "at least one band")
-    if dates == 2 and len(items) % 2 == 0:
-        items = items[: len(items) // 2]  # arcgis.learn lists the bands of both images
     raster = _raster_names(emd)
+    if dates == 2 and len(items) % 2 == 0 and not _one_image(emd, items, raster):
+        items = items[: len(items) // 2]  # arcgis.learn lists the bands of both images
     channels = [_channel(emd, item, raster) for item in items]
     places, names = [place for place, _ in channels], [name for _, name in channels]
     named = [common_name(str(name)) for name in emd.items("WellKnownBandNames") or []]
@@ -123,6 +123,16 @@ def _bands(emd: Emd, dates: int, *, optional: bool) -> tuple[list[int | None], l
     if len(named) == 2 * len(items) and all(n.startswith(DATES) for n in named):
         return places * 2, named
     return places * 2, [date + name if name else "" for date in DATES for name in names]
+
+
+def _one_image(emd: Emd, items: Sequence[Any], raster: Sequence[str]) -> bool:
+    """Tell whether names say that the bands of change detection are those of one of its images."""
+    known = [common_name(str(name)) for name in emd.items("WellKnownBandNames") or []]
+    listed = [common_name(item) for item in items if isinstance(item, str)]
+    return any(
+        len(names) == len(items) == len(set(names)) and not names[0].startswith(DATES)
+        for names in (known, listed, raster)
+    )
 
 
 def _channel(emd: Emd, item: Any, raster: Sequence[str]) -> tuple[int | None, str]:

@@ -26,12 +26,13 @@ KEYS: Mapping[str, str] = {
     "ImageWidth": "used: width of a window in pixels",
     "SupportsVariableTileSize": "used: windows may be larger; default false",
     "ExtractBands": "used: bands by name, or from 0 by position in rasters whose bands have no "
-    "names; default the first three for Python functions, else required",
+    "names; required unless a Python function runs, which may extract others",
     "WellKnownBandNames": "used: names of the bands, where there is one for each",
     "Bands": "used: names of the training raster's bands, which ExtractBands counts",
     "InputRastersProps": "used: BandNames as Bands; PixelType is the type that the scaling is for",
     "AllTilesStats": "used: BandName as Bands; a Max above 255 says that pixels are no bytes",
-    "DataRange": "used: what the range of the pixel type (default 8 bit) is brought to",
+    "DataRange": "used: what the range of the pixel type (default 8 bit) is brought to; a Python "
+    "function may ask for another, or for none",
     "NormalizationStats": "used before DataRange: bands to 0..1 between band_min and band_max, "
     "then minus scaled_mean, by scaled_std; nothing is cut",
     "NormalizationStats_b": "used: the same for the second image of change detection",

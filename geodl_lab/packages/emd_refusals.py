@@ -87,9 +87,23 @@ def refusal(emd: Emd, files: Files, name: str) -> ModelError | None:
     name
         The weights to run.
     """
-    unknown = unknown_type(emd)
-    text = unknown or _foreign(emd, name) or _pickled(emd, files, name) or _undecodable(emd)
-    return ModelError(f"{emd.name!r} cannot be run here: {text}") if text else None
+    text = _pickled(emd, files, name) or _undecodable(emd)
+    return foreign(emd, name) or (_refused(emd, text) if text else None)
+
+
+def foreign(emd: Emd, name: str) -> ModelError | None:
+    """Return why a model of this type and framework cannot be run, whatever its weights hold."""
+    text = unknown_type(emd) or _foreign(emd, name)
+    return _refused(emd, text) if text else None
+
+
+def elsewhere(emd: Emd) -> bool:
+    """Tell whether the framework is one that is not run here."""
+    return (emd.word("Framework") or "").lower() in WAYS_OUT
+
+
+def _refused(emd: Emd, text: str) -> ModelError:
+    return ModelError(f"{emd.name!r} cannot be run here: {text}")
 
 
 def unknown_type(emd: Emd) -> str:
@@ -104,7 +118,7 @@ def _foreign(emd: Emd, name: str) -> str:
     """Return the way out of another framework, "" where it is none."""
     framework = (emd.word("Framework") or "").lower()
     suffix = PurePosixPath(name).suffix.lower()
-    if framework in WAYS_OUT and suffix != ".onnx":
+    if elsewhere(emd) and suffix != ".onnx":
         return WAYS_OUT[framework]
     if suffix in ENDINGS and framework != "pytorch":
         return WAYS_OUT[ENDINGS[suffix]]

@@ -98,6 +98,9 @@ def packed_files(model: Model, *, stem: str) -> dict[str, bytes]:
     own = getattr(getattr(model.network, "function", None), "content", None)
     if isinstance(own, Mapping):  # a Python function and what it needs: as they came
         return {str(name): bytes(content) for name, content in own.items()}
+    files = getattr(model.network, "files", None)
+    if files is not None:  # what is not run here: as it came
+        return {name: files.read(name) for name in files.members}
     weights = portable(model)
     text = describe(model.package, weights=hash_bytes(weights.content)) | {
         "Framework": FRAMEWORKS[weights.ending],

@@ -3,7 +3,7 @@
 Keys and calls as in Esri's raster-deep-learning repository (Apache-2.0) and the wiki of its
 raster-functions. What differs, on purpose: windows go to the function one by one (``batch_size`` 1)
 and without padding where it can be told so, because the context around a core, and that each object
-is found once, is the engine's work.
+is found once, is the engine's work. Of arcpy there is ``env`` alone (`functions_worker.stand_in`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ from geodl_lab.errors import ModelError, OptionError, TrustError
 from geodl_lab.inputs import InputSpec
 from geodl_lab.package import DEFAULT_COLORS, Field, LabelClass
 from geodl_lab.packages.archives import Files, hash_bytes
+from geodl_lab.packages.emd_inputs import read_inputs
+from geodl_lab.packages.emd_keys import Emd
+from geodl_lab.packages.emd_outputs import model_type
+from geodl_lab.packages.emd_refusals import WAYS_OUT
 from geodl_lab.packages.functions_arguments import THRESHOLDS, merged, scalars
 from geodl_lab.packages.functions_network import (
     PIXELS,
@@ -60,8 +64,8 @@ def open_function(
         The JSON of the ``.emd``; ``InferenceFunction`` names the Python file.
     facts
         What the ``.emd`` says. Pixels reach the function as they are stored, in ``inputs.dtype``
-        or else the raster's own type; only where the function asks for a ``dataRange`` the scaling
-        of ``inputs`` is done first, and they are float32.
+        or else the raster's own type; only where the function asks for a ``dataRange`` they are
+        brought to it first, as ArcGIS does, and are float32.
     trust
         True, or the hash of this package, lets the function run; else the model can only be looked
         at.
@@ -78,11 +82,14 @@ def open_function(
             f"model {facts.name!r} runs its own Python code ({file!r}), which was not run; if you "
             f"know where it is from, open it with trust=True (sha256 {files.sha256})"
         )
-        return closed(facts, TrustError(reason))
+        if way_out := WAYS_OUT.get(str(text.get("Framework")).lower()):
+            reason += f"; its code has to bring its framework, because {way_out}"
+        return closed(facts, TrustError(reason), files)
     content = {name: files.read(name) for name in files.names if not name.endswith("/")}
+    told = {}
     if "BatchSize" in text:  # a batch that the package fixes would have seams inside
-        content[name] = json.dumps({**text, "BatchSize": 1}).encode()
-    function = Function(content, name, file, files.sha256)
+        told = {name: json.dumps({**text, "BatchSize": 1}).encode()}
+    function = Function(content, name, file, files.sha256, told)
     masks = text.get("ModelType") == "InstanceDetection" or facts.decoder == "masks"
     return _model(FunctionNetwork(function, facts, facts, masks))
 
@@ -145,11 +152,11 @@ def _configured(network: FunctionNetwork) -> tuple[FunctionNetwork, int | None]:
     network = dataclasses.replace(network, scalars=given, parameters=parameters)
     found = worker.configure(network.asked(np.dtype(facts.inputs.dtype or USUAL).str[1:]))
     padding, height, width = _block(found["configuration"], facts)
-    inputs = _inputs(facts.inputs, found["configuration"])
+    inputs = _inputs(facts, found["configuration"], network.function.file)
     if facts.task in PIXELS:  # for others the rim is made for each window: see PlacedFunction
         height, width = height + 2 * padding, width + 2 * padding
     facts = dataclasses.replace(facts, inputs=inputs, window=height, width=width)
-    if facts.task == "classify" and not facts.classes:
+    if facts.task in PIXELS and not facts.classes:
         facts = dataclasses.replace(facts, task="regress", classes=_quantities(found["bands"]))
     network = dataclasses.replace(
         network,
@@ -220,19 +227,26 @@ def _block(configuration: Mapping[str, Any], facts: Facts) -> tuple[int, int, in
     return padding, ty, tx
 
 
-def _inputs(inputs: InputSpec, configuration: Mapping[str, Any]) -> InputSpec:
-    """Return the inputs with as many bands as the function extracts, scaled only if it asks."""
-    extracted = configuration.get("extractBands")
-    if isinstance(extracted, list) and len(extracted) != inputs.count:
-        if inputs.bands:
-            raise FunctionError(
-                f"its getConfiguration extracts {len(extracted)} bands and the package names "
-                f"{inputs.count}; get the package again"
-            )
-        inputs = dataclasses.replace(inputs, count=len(extracted))
-    if configuration.get("dataRange"):
-        return inputs
-    return dataclasses.replace(inputs, scale=1.0, mean=None, std=None, low=None, high=None)
+def _inputs(facts: Facts, configuration: Mapping[str, Any], file: str) -> InputSpec:
+    """Return the inputs with the bands that the function extracts, scaled only if it asks."""
+    inputs, said = facts.inputs, facts.about.get("emd") or {}
+    extracted, asked = configuration.get("extractBands"), configuration.get("dataRange")
+    text = {"ExtractBands": [*range(inputs.count)], **said, "DataRange": asked or None}
+    if inputs.dtype is not None:
+        text["InputRastersProps"] = {"PixelType": inputs.dtype}
+    if extracted:
+        text["ExtractBands"] = extracted
+    emd = Emd(f"getConfiguration of {file}", text)
+    dates = 2 if said and model_type(emd) == "ChangeDetection" else 1
+    wanted = read_inputs(emd, dates=dates, from_learn=False, function=True)
+    if asked:
+        changes = {name: getattr(wanted, name) for name in ("dtype", "scale", "mean")}
+    else:
+        changes = {"scale": 1.0, "mean": None}
+    changes |= {"std": None, "low": None, "high": None}
+    if extracted and extracted != said.get("ExtractBands", [*range(inputs.count)]):
+        changes |= {name: getattr(wanted, name) for name in ("bands", "count", "positions")}
+    return dataclasses.replace(inputs, **changes)
 
 
 def _quantities(bands: int) -> tuple[LabelClass, ...]:

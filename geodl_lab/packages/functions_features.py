@@ -171,6 +171,8 @@ def _shapes(geometry: Any) -> list[list[np.ndarray]]:
         return [[_ring([[geometry["x"], geometry.get("y")]])]]
     if "points" in geometry:
         return [[ring[None]] for ring in _ring(geometry["points"])]
+    if "paths" in geometry:
+        raise FeatureError("an object is a line; possible are polygons and points")
     rings = geometry.get("rings") or []
     if not isinstance(rings, list):
         raise FeatureError(f"an object has the rings {str(rings)[:40]!r}, which are none")

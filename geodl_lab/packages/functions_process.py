@@ -16,7 +16,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,6 +30,9 @@ from geodl_lab.packages.functions_worker import receive, send
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 ELSEWHERE = {
     "arcpy": "it comes with ArcGIS only, so run the model there, or convert it to ONNX",
+    "tensorflow": "install it, as in pip install tensorflow, or convert the model to ONNX",
+    "keras": "install it, as in pip install keras, or convert the model to ONNX",
+    "cntk": "it is no longer made, so convert the model to ONNX",
     "cv2": "install it, as in pip install opencv-python-headless",
     "skimage": "install it, as in pip install scikit-image",
     "sklearn": "install it, as in pip install scikit-learn",
@@ -57,12 +60,15 @@ class Function:
         Names of the description and of the Python file.
     sha256
         Hash of the package.
+    told
+        Files that the function finds otherwise than the package has them.
     """
 
     content: Mapping[str, bytes]
     emd: str
     file: str
     sha256: str
+    told: Mapping[str, bytes] = field(default_factory=dict)
 
     def extract(self, folder: Path) -> None:
         """Write all files into an empty folder.
@@ -72,7 +78,7 @@ class Function:
         ModelError
             If a name points outside the folder.
         """
-        for name, content in self.content.items():
+        for name, content in {**self.content, **self.told}.items():
             target = (folder / name).resolve()
             if not target.is_relative_to(folder.resolve()):
                 raise ModelError(f"the package holds the file {name!r} outside its own folder")

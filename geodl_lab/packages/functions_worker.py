@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 import traceback
+import types
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -174,6 +175,24 @@ class RasterFunction:
         return called(**given)
 
 
+def stand_in(name: str) -> types.ModuleType:
+    """Return a module with ``env`` alone, in which functions note the device they run on.
+
+    Most functions that import arcpy do no more with it; the first use of anything else fails as
+    the import would have.
+    """
+
+    def missing(attribute: str) -> Any:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    module = types.ModuleType(name)
+    module.env = types.SimpleNamespace(processorType="CPU", gpuId="0")  # type: ignore[attr-defined]
+    module.__getattr__ = missing  # type: ignore[method-assign]
+    return module
+
+
 def find_class(file: Path) -> Any:
     """Import a file; return the class of its name, or else the only raster function in it.
 
@@ -185,6 +204,8 @@ def find_class(file: Path) -> Any:
     sys.path.insert(0, str(file.parent))  # helper modules lie beside the file
     spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None and spec.loader is not None
+    if importlib.util.find_spec("arcpy") is None:
+        sys.modules["arcpy"] = stand_in("arcpy")
     module = importlib.util.module_from_spec(spec)
     sys.modules[file.stem] = module
     spec.loader.exec_module(module)

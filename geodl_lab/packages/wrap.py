@@ -20,6 +20,7 @@ from geodl_lab.errors import ModelError, first_line
 from geodl_lab.grid import Window
 from geodl_lab.inputs import InputSpec
 from geodl_lab.package import TASKS, Field, LabelClass, ModelPackage
+from geodl_lab.packages.archives import Files
 from geodl_lab.receptive import measure_field, measure_memory
 from geodl_lab.runtime import Closed, Model
 
@@ -127,8 +128,11 @@ def wrap(network: Any, facts: Facts, **identity: Any) -> Model:
     return Model(package, network, **identity)
 
 
-def closed(facts: Facts, reason: ModelError) -> Model:
-    """Return a model that can be looked at; every attempt to run it raises ``reason``."""
+def closed(facts: Facts, reason: ModelError, files: Files | None = None) -> Model:
+    """Return a model that can be looked at; every attempt to run it raises ``reason``.
+
+    With the ``files`` of an Esri package it can be saved as it came.
+    """
     halo = min(facts.shape[2:]) // 4 if facts.padding is None else facts.padding
     kind = "boxes" if facts.decoder == "auto" else facts.decoder
     package = ModelPackage(
@@ -146,7 +150,7 @@ def closed(facts: Facts, reason: ModelError) -> Model:
         sha256=facts.sha256,
         about=facts.about,
     )
-    return Model(package, Closed(reason))
+    return Model(package, Closed(reason, files))
 
 
 def _agreed(network: Any, facts: Facts) -> Facts:

@@ -145,18 +145,31 @@ def test_folders_that_are_too_large_are_no_package(folder, monkeypatch):
         ({"b.json": STAC, "A.EMD": b"{}", "metrics.json": b"{}"}, ("A.EMD", "b.json")),
         ({"esriinfo/item.json": STAC, "top/a.emd": b"{}", "top/w.pt": b""}, ("top/a.emd",)),
         ({"top/deep/a.emd": b"{}"}, ()),
-        ({"one/a.emd": b"{}", "two/b.emd": b"{}"}, ()),
+        ({"one/a.emd": b"{}", "two/b.emd": b"{}"}, ("one/a.emd", "two/b.emd")),
+        ({"sub/a.emd": b"{}", "net.pt": b"", "read.me": b""}, ("sub/a.emd",)),
         ({"a.emd": b"{}", "sub/b.emd": b"{}"}, ("a.emd",)),
         ({"a.json": b"[]"}, ()),
     ],
 )
-def test_descriptions_are_found_at_the_root_or_in_the_only_folder(tmp_path, files, names):
+def test_descriptions_are_found_at_the_root_or_in_its_folders(tmp_path, files, names):
     assert open_files(zipped(tmp_path / "m.dlpk", files)).descriptions() == names
     for name, content in files.items():
         file = tmp_path / "folder" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-    assert open_files(tmp_path / "folder").descriptions() == names
+    # A folder on disk may be anything: one model in it is not all of it.
+    one = len({name.split("/")[0] for name in {*files} - {"esriinfo/item.json"}}) == 1
+    known = names if one or "/" not in "".join(names) else ()
+    assert open_files(tmp_path / "folder").descriptions() == known
+
+
+def test_upper_and_lower_case_are_alike_where_only_one_file_is_meant(folder, tmp_path):
+    archive = zipped(tmp_path / "m.dlpk", {"sub/w.pt": b"weights", "a.py": b"", "A.py": b""})
+    for files in (Files(folder), open_files(archive)):
+        assert files.find("SUB\\W.pt") == "sub/w.pt"
+    assert open_files(archive).read("A.py") == b""
+    with pytest.raises(ModelError, match=r"'A\.PY' is missing in"):
+        open_files(archive).find("A.PY")
 
 
 def test_what_is_extracted_is_whole_and_plain(folder, tmp_path):
@@ -190,7 +203,7 @@ def test_nothing_is_left_of_what_could_not_be_extracted(tmp_path):
         (b"[" * 100_000, "nested too deep"),
         (b'{"a": ' * 100_000, "nested too deep"),
         (b'{"a": ' + b"9" * 5000 + b"}", "cannot be read: "),
-        (b"\xff\xfe{}", "cannot be read: "),
+        (b"\xff\xfe{", "is no text in UTF-8: line 1 .* 0x7b; save it"),
         (b"{", "line 1, column 2"),
         (b"", "line 1, column 1"),
         (b"null", "holds a NoneType"),
@@ -200,6 +213,14 @@ def test_json_that_is_none_is_refused(tmp_path, text, message):
     (tmp_path / "model.json").write_bytes(text)
     with pytest.raises(ModelError, match=message):
         Files(tmp_path).read_json("model.json")
+
+
+def test_text_may_be_as_editors_of_windows_write_it(tmp_path):
+    (tmp_path / "a.json").write_bytes('{"a": "\u00e4"}'.encode("utf-16"))
+    assert Files(tmp_path).read_json("a.json") == {"a": "\u00e4"}
+    (tmp_path / "a.json").write_bytes('{\n"a": "\u00e4"}'.encode("cp1252"))
+    with pytest.raises(ModelError, match=r"'a\.json' is no text in UTF-8: line 2 .* 0xe4; save it"):
+        Files(tmp_path).read_json("a.json")
 
 
 def test_numbers_that_are_none_are_null(tmp_path):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import geodl_lab
+from geodl_lab import open_model
 from geodl_lab.errors import ModelError, TrustError
 from geodl_lab.packages.emd_keys import KEYS
 from geodl_lab.packages.registry import ZOO
@@ -302,6 +303,22 @@ def test_change_is_classified_by_onnx_and_saved(esri, tmp_path, version):
     for one in (model, again):
         assert one.package.inputs.bands == ("before_red", "after_red")
         np.testing.assert_allclose(answer(one, stored).numpy(), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("extract", [[0, 1], [0, 1, 2, 3], [0, 1, 0, 1]])
+def test_the_network_tells_whose_bands_a_change_model_lists(esri, tmp_path, extract):
+    path = esri.write(
+        tmp_path / "a", esri.scores(bands=4), ModelType="ChangeDetection", ExtractBands=extract
+    )
+    model = esri.read(path)
+    assert model.package.inputs.count == 4
+    assert open_model(model.save(tmp_path / "x.dlpk")).package.inputs == model.package.inputs
+    with pytest.raises(ModelError, match=r"does not run on float32 \(1, 2, 32, 32\)"):
+        esri.read(
+            esri.write(
+                tmp_path / "b", esri.scores(5), ModelType="ChangeDetection", ExtractBands=[0, 1]
+            )
+        )
 
 
 class LastIsBand(nn.Module):

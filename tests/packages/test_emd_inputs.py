@@ -85,6 +85,18 @@ def test_two_dates_have_their_bands_twice(extract):
     assert spec.bands == wanted
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"ExtractBands": ["Red", "NIR"]},
+        {"ExtractBands": [0, 1], "WellKnownBandNames": ["Red", "NIR"]},
+        {"ExtractBands": [0, 1], "Bands": ["Red", "NIR"]},
+    ],
+)
+def test_an_even_number_of_named_bands_is_that_of_one_image(keys):
+    assert inputs(dates=2, **keys).bands == ("before_red", "before_nir", "after_red", "after_nir")
+
+
 @pytest.mark.parametrize("wrong", [[], [-1], [0.5], [True], [None], [[0]], ["alpha"], [10**9], 3])
 def test_bands_that_are_none_are_refused(wrong):
     with pytest.raises(ModelError, match="ExtractBands"):

@@ -41,6 +41,22 @@ def test_other_frameworks_open_and_name_the_way_out(esri, tmp_path, framework, f
     assert re.search(message, reason(model))
 
 
+def test_what_is_not_run_here_need_not_have_its_weights(esri, tmp_path):
+    """As Esri's samples, whose weights are other downloads; those of others are missed."""
+    for more in ({}, {"InferenceFunction": ".\\None.py"}):
+        path = esri.write(tmp_path / "a", Framework="TensorFlow", ModelFile=".\\n.pb", **more)
+        model = esri.read(path, trust=True)
+        assert model.package.sha256 and "TensorFlow is not run here" in reason(model)
+    (tmp_path / "a" / "None.py").write_text("raise SystemExit")
+    assert re.search(
+        "its own Python code .* TensorFlow is not run here", reason(esri.read(path, trust=False))
+    )
+    with pytest.raises(ModelError, match=r"'none\.pt' is missing"):
+        esri.read(esri.write(tmp_path / "b", ModelFile="none.pt"))
+    with pytest.raises(ModelError, match="outside its own folder"):
+        esri.read(esri.write(tmp_path / "c", Framework="CNTK", ModelFile="..\\none.model"))
+
+
 @pytest.mark.parametrize("kind", ["Pix2Pix", "ImageCaptioner", "PanopticSegmentation"])
 def test_other_model_types_open_and_name_what_is_possible(esri, tmp_path, kind):
     model = esri.read(esri.write(tmp_path / "a", drop=["Classes"], ModelType=kind), trust=False)

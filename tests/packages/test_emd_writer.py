@@ -202,6 +202,19 @@ def test_the_files_of_a_function_are_written_as_they_came(tmp_path):
         assert {name: archive.read(name) for name in archive.namelist()} == FILES
 
 
+@pytest.mark.parametrize(
+    "keys", [{"Framework": "CNTK", "ModelFile": "t.model"}, {"InferenceFunction": ".\\F.py"}]
+)
+def test_what_is_not_run_is_written_as_it_came(esri, tmp_path, keys):
+    path = esri.write(tmp_path / "a", b"weights", weights_name="t.model", **keys)
+    (tmp_path / "a" / "F.py").write_bytes(b"raise SystemExit")
+    saved = open_model(path).save(tmp_path / "x.dlpk")
+    with zipfile.ZipFile(saved) as archive:
+        files = {file.name: file.read_bytes() for file in (tmp_path / "a").iterdir()}
+        assert {name: archive.read(name) for name in archive.namelist()} == files
+    assert facts(open_model(saved)).inputs == facts(open_model(path)).inputs
+
+
 def test_what_cannot_be_written_leaves_nothing(tmp_path):
     model = from_torch(RegionDetector(), "detect", bands=1, classes=["a"], window=32)
     with pytest.raises(ModelError, match="cannot be written as TorchScript"):

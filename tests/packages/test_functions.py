@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import dask
@@ -18,7 +19,7 @@ from scipy import ndimage
 
 from geodl_lab import settings
 from geodl_lab.decoders import Recognizer
-from geodl_lab.errors import ModelError, OptionError, RunError, TrustError
+from geodl_lab.errors import BandError, ModelError, OptionError, RunError, TrustError
 from geodl_lab.inputs import InputSpec
 from geodl_lab.package import make_classes
 from geodl_lab.packages.archives import open_files
@@ -208,6 +209,71 @@ def test_a_range_that_the_function_asks_for_is_scaled_to(pack):
     assert np.array_equal(raster.dl.classify(model), raster[0] // 64 + 1)
 
 
+EMD = {"ModelType": "ImageClassification", "ExtractBands": [0], "DataRange": [0, 9]}
+
+
+@pytest.mark.parametrize("said", [{}, EMD])
+def test_the_range_is_the_functions_own(pack, said):
+    """Whatever the description says; without any it is that of 8 bit."""
+    source = """
+    def getConfiguration(self, **scalars):
+        return {"dataRange": (-1, 1)}
+
+    def updatePixels(self, tlc, shape, props, **blocks):
+        stored = ((blocks["raster_pixels"] + 1) * 127.5).round()
+        return {"output_pixels": stored // 64 + 1}
+"""
+    model = pack(
+        BASE.format(name="Classifier") + source, dtype=None, facts={"about": {"emd": said}}
+    )
+    raster = make_raster((1, 75, 91))
+    assert np.array_equal(raster.dl.classify(model), raster[0] // 64 + 1)
+    with pytest.raises(BandError, match="wants uint8 pixels and the raster has uint16"):
+        raster.astype("uint16").dl.classify(model)
+
+
+@pytest.mark.parametrize("asked", [(0,), (1, 0), "0,1", ("a", 1), (0, float("inf")), 5])
+def test_ranges_that_are_none_are_refused(pack, asked):
+    source = f"""
+    def getConfiguration(self, **scalars):
+        return {{"dataRange": {asked!r}}}
+"""
+    with pytest.raises(ModelError, match=r"'getConfiguration of Classifier.py' has DataRange"):
+        pack((CLASSIFY + source).replace("inf)", "float('inf'))"))
+
+
+@pytest.mark.parametrize("said", [{}, EMD])
+def test_the_bands_are_those_that_the_function_extracts(pack, said):
+    source = (
+        LEVELS
+        + """
+    def getConfiguration(self, **scalars):
+        return {"extractBands": (2,), "inputMask": True}
+"""
+    )
+    raster = make_raster((3, 75, 91))
+    model = pack(CLASSIFY + source, facts={"about": {"emd": said}})
+    assert np.array_equal(raster.dl.classify(model), raster[2] // 64 + 1)
+
+
+def test_the_part_of_arcpy_that_names_a_device_is_there(pack):
+    source = """
+    def classes(self, pixels):
+        import arcpy
+        arcpy.env.processorType = "CPU"
+        return pixels[:1] // 64 + 1
+"""
+    raster = make_raster((1, 40, 40))
+    assert np.array_equal(raster.dl.classify(pack(CLASSIFY + source)), raster[0] // 64 + 1)
+
+
+def test_a_function_is_saved_as_it_came(pack, tmp_path):
+    """With the batch that the package fixes, which it is not run with."""
+    path = pack(CLASSIFY + LEVELS, BatchSize=3).save(tmp_path / "x.dlpk")
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read("model.emd") == (tmp_path / "classifier/model.emd").read_bytes()
+
+
 def test_a_function_that_trims_its_padding_is_exact_at_seams(pack):
     """A mean of 5 x 5 px, trimmed by 2 px, is that of the whole raster wherever it is whole."""
     source = """
@@ -276,6 +342,8 @@ def test_numbers_without_classes_are_a_regression_of_several_bands(pack):
     raster = make_raster((2, 50, 60))
     red, nir = raster.values.astype(float)
     assert model.package.task == "regress"
+    assert np.array_equal(raster.dl.regress(model), [nir - red, nir + red])
+    model = pack(BASE.format(name="Classifier") + source, task="regress", classes=[], bands=2)
     assert np.array_equal(raster.dl.regress(model), [nir - red, nir + red])
 
 
@@ -439,7 +507,7 @@ FAILURES = {
     "os._exit(3)": "ended with exit code 3 during update_pixels",
     "os.kill(os.getpid(), 11)": r"crashed \(SIGSEGV\) during update_pixels",
     "raise SystemExit": "raised SystemExit",
-    "import arcpy": "needs the Python module 'arcpy', which is missing: it comes with ArcGIS only",
+    "import arcpy; arcpy.Describe": "needs the Python module 'arcpy', which is missing: it comes",
     "import nonesuch.part": "is missing: install it, as in pip install nonesuch",
     "print('last words', flush=True); os._exit(1)": "printed last: last words",
 }

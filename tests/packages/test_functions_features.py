@@ -53,6 +53,12 @@ def test_confidence_is_a_share_or_percent(given, score):
     assert read(feature(Confidence=given))["scores"].tolist() == [pytest.approx(score)]
 
 
+def test_lines_are_refused():
+    line = {"attributes": {"Class": "tree"}, "geometry": {"paths": [SQUARE]}}
+    with pytest.raises(FeatureError, match="is a line; possible are polygons and points"):
+        read(line)
+
+
 @pytest.mark.parametrize("given", ["sure", None, -0.1, 101, float("nan"), [1]])
 def test_other_confidence_is_refused(given):
     with pytest.raises(FeatureError, match=r"possible is 0\.\.1 or 0\.\.100"):
