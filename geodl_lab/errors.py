@@ -47,4 +47,6 @@ class CancelledError(GeodlError):
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error of another library says, or else its kind."""
     text = str(error.__cause__ or error).strip().splitlines()
+    if text and "in the TorchScript interpreter" in text[0]:  # it says what failed at its end
+        text = [line.removeprefix("RuntimeError: ") for line in text[-1:]]
     return text[0] if text else type(error).__name__

@@ -132,15 +132,23 @@ def _measure(network: Any, channels: int, window: int, width: int) -> Field:
     probe = _probe(network, channels, window, crop)
     if probe is None:
         return unbounded
+    try:
+        return _finite(probe, crop, memory) or unbounded
+    except Exception:  # a network is anybody's code: one that refuses a length is known at one only
+        return unbounded
+
+
+def _finite(probe: Probe, crop: int, memory: float) -> Field | None:
+    """Return the field by strips of several lengths; None if it has no end."""
     across = _measure_axis(probe, crop, _strides(probe))
     if across is None:
-        return unbounded
+        return None
     # The other direction mostly has the same stride: try that one and its divisors only.
     guess = [s for s in _strides(probe) if across[0] % s == 0]
     probe = replace(probe, axis=2)
     down = _measure_axis(probe, crop, guess) or _measure_axis(probe, crop, _strides(probe))
     if down is None:
-        return unbounded
+        return None
     stride = math.lcm(across[0], down[0])
     halo = _ceil(max(across[1], down[1], crop), stride)
     seams = _seams(probe, stride, halo, crop)

@@ -118,6 +118,24 @@ def test_what_depends_on_the_whole_window_is_unbounded(net):
     assert field.halo == 16
 
 
+class Refuses(nn.Module):
+    """Runs on some sizes, and fails on others that the measure comes to later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        if self.calls > 12:
+            raise ValueError("sizes do not match")
+        return x[:, :1]
+
+
+def test_a_net_that_fails_during_the_measure_is_unbounded():
+    assert not measure_field(Refuses(), 1, window=64).finite
+
+
 class SwallowsNan(nn.Module):
     """Hides NaN from anything that looks for it, but sees 5 px far."""
 

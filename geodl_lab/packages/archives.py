@@ -82,8 +82,10 @@ class Files:
         if self.is_archive:
             return hash_bytes(self._content)
         if self.members == (self.main,):
-            return hash_bytes(self.read(self.main))
-        listing = [f"{hash_bytes(self.read(name))} {name}\n" for name in self.members]
+            self._hashes[self.main] = hash_bytes(self.read(self.main))
+            return self._hashes[self.main]
+        self._hashes.update({name: hash_bytes(self.read(name)) for name in self.members})
+        listing = [f"{self._hashes[name]} {name}\n" for name in self.members]
         return hash_bytes("".join(listing).encode())
 
     @functools.cached_property
@@ -104,10 +106,19 @@ class Files:
         Raises
         ------
         ModelError
-            If the file lies outside the package, is missing or damaged.
+            If the file lies outside the package, is missing or damaged, or has changed since it
+            was hashed.
         """
         name = self.find(name, beside=beside)
-        return self._zip.read(name) if self.is_archive else _read(self.path / name)
+        if self.is_archive:
+            return self._zip.read(name)
+        content = _read(self.path / name)
+        if name in self._hashes and self._hashes[name] != hash_bytes(content):
+            raise ModelError(
+                f"{name!r} in {str(self.path)!r} changed while it was opened; look at it and open "
+                "it again"
+            )
+        return content
 
     def find(self, name: str, *, beside: str = "") -> str:
         """Return the name in `names` of a file; parameters and errors as of `read`."""
@@ -236,6 +247,11 @@ class Files:
             length = (low & 0x7F) | (high[0] << 7 if high else 0)
             name = content[match.end() : match.end() + length].decode("utf-8", "replace")
             yield self.find(name)
+
+    @functools.cached_property
+    def _hashes(self) -> dict[str, str]:
+        """Hash of each file that `sha256` covers, once that is known."""
+        return {}
 
     @functools.cached_property
     def _content(self) -> bytes:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import PurePosixPath
 
 from geodl_lab.errors import ModelError
+from geodl_lab.packages import torchscript
 from geodl_lab.packages.archives import Files
 from geodl_lab.packages.emd_keys import Emd
 from geodl_lab.packages.emd_outputs import TYPES, model_type
+from geodl_lab.packages.zips import Zip
 
 CONVERT = (
     "; convert the weights to ONNX with {tool}, name the new file in ModelFile and set Framework "
@@ -69,9 +69,8 @@ def runnable_weights(files: Files, name: str) -> str:
 def is_torchscript(files: Files, name: str) -> bool:
     """Tell whether weights are an archive of TorchScript, from its list of entries alone."""
     try:
-        with zipfile.ZipFile(BytesIO(files.read(name))) as archive:
-            return any(entry.endswith("/constants.pkl") for entry in archive.namelist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return torchscript.is_torchscript(Zip(files.read(name), name))
+    except ModelError:  # it is no archive, or one that is refused when it is opened
         return False
 
 

@@ -203,7 +203,8 @@ def find_class(file: Path) -> Any:
     """
     sys.path.insert(0, str(file.parent))  # helper modules lie beside the file
     spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None and spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise AnswerError(f"{file.name!r} is no Python file (.py)")
     if importlib.util.find_spec("arcpy") is None:
         sys.modules["arcpy"] = stand_in("arcpy")
     module = importlib.util.module_from_spec(spec)

@@ -38,6 +38,11 @@ REFERENCE = re.compile(
     rf"(?P<name>{WORD})(@(?P<version>{WORD}))?(#(?P<sha256>[0-9a-fA-F]{{4,64}}))?"
 )
 
+RECORD = {
+    "source": str, "date": str, "trusted": bool, "main": str, "hashes": dict, "card": dict,
+}  # fmt: skip
+"""What ``installed.json`` holds."""
+
 _OPENING = threading.RLock()
 _HELD: list[int] = []
 """Locks of the models that this process has opened; they end with it."""
@@ -171,8 +176,9 @@ def _opened(folder: Path, trusted: bool) -> Model:
         one = read(folder / "installed.json")
         if one is None:
             raise ModelError(f"the model in {str(folder)!r} is damaged; remove that folder")
-        _check_unchanged(one)
-        model = read_package(one.files, trust=trusted, facts={})
+        files = one.files  # the very ones that are hashed
+        _check_unchanged(one, files)
+        model = read_package(files, trust=trusted, facts={})
     except BaseException:
         os.close(lock)
         raise
@@ -180,8 +186,7 @@ def _opened(folder: Path, trusted: bool) -> Model:
     return named(model, one.name, one.version)
 
 
-def _check_unchanged(one: Installed) -> None:
-    files = Files(one.folder / "package")
+def _check_unchanged(one: Installed, files: Files) -> None:
     if files.sha256 == one.sha256:
         return
     present = {name: hash_bytes(files.read(name)) for name in files.names}
@@ -200,8 +205,7 @@ def named(model: Model, name: str, version: str) -> Model:
 
 def write(folder: Path, one: Installed) -> None:
     """Write the record of a model into its folder, or the one that it is made in."""
-    kept = ("source", "date", "trusted", "main", "hashes", "card")
-    text = json.dumps({key: getattr(one, key) for key in kept}, indent=2)
+    text = json.dumps({key: getattr(one, key) for key in RECORD}, indent=2)
     beside = folder / "installed.json.part"
     beside.write_text(text, encoding="utf-8")
     sync(beside)
@@ -213,10 +217,12 @@ def read(file: Path) -> Installed | None:
     name, version, sha256 = file.parent.parts[-3:]
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
+        if wrong := [key for key, kind in RECORD.items() if not isinstance(record[key], kind)]:
+            raise ValueError(f"it holds no {wrong[0]}")
         return Installed(name, version, sha256, file.parent, **record)
     except FileNotFoundError:  # uninstalled just now
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         LOGGER.warning("the installed model %s is left out: %s", file.parent, first_line(error))
         return None
 

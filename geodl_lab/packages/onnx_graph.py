@@ -251,9 +251,8 @@ def _check_operators(model: Any, name: str) -> None:
     """Refuse operators that are neither onnxruntime's nor written out in the file."""
     own = {(function.domain, function.name) for function in model.functions}
     for node in (part for part in _parts(model) if part.DESCRIPTOR.name == "NodeProto"):
-        if (node.domain, node.op_type) in own:
-            continue
-        if node.domain not in DOMAINS or node.op_type in LOADERS:
+        brought = node.domain in DOMAINS or (node.domain, node.op_type) in own
+        if not brought or node.op_type in LOADERS:
             raise ModelError(
                 f"{name!r} needs the operator {node.op_type!r} of {node.domain!r}, which is code "
                 f"outside the file; possible are operators of "

@@ -16,7 +16,7 @@ import numpy as np
 
 from geodl_lab.errors import ModelError, first_line
 from geodl_lab.packages.onnx_graph import DTYPES, ImageInput, import_onnx, parse
-from geodl_lab.packages.onnx_sessions import QUIET
+from geodl_lab.packages.onnx_sessions import QUIET, only_onnx
 
 SUFFIX = "/geodl shape"
 
@@ -90,6 +90,7 @@ def _plain(runtime: Any) -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = QUIET
+    only_onnx(options)
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return options
 

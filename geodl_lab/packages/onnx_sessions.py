@@ -116,9 +116,18 @@ def _options(threads: int) -> Any:
     options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
     options.use_deterministic_compute = True
     options.log_severity_level = QUIET
+    only_onnx(options)
     # Waiting threads would burn the cores that other forwards need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
+
+
+def only_onnx(options: Any) -> None:
+    """Have onnxruntime read its bytes as ONNX, whatever they begin with.
+
+    Else a file may be ONNX to our checks and its own format ("ORTM" at byte 4) to onnxruntime.
+    """
+    options.add_session_config_entry("session.load_model_format", "ONNX")
 
 
 def _providers(device: str) -> list[Any]:

@@ -15,6 +15,7 @@ import torch
 
 from geodl_lab.errors import ModelError, TrustError, first_line
 from geodl_lab.packages.torchscript_code import SPACES, ImpureError, check_code, listed
+from geodl_lab.packages.torchscript_values import check_values
 from geodl_lab.packages.zips import Zip, pack
 
 MAX_PICKLE = 64 * 2**20
@@ -70,15 +71,24 @@ def load_torchscript(archive: Zip, *, trusted: bool, sha256: str) -> Any:
     try:
         if not trusted:
             _check_files(files)
+            check_values(files, archive.title)
         module = _load(files, archive.title)
         if not trusted:
             _check_graphs(module)
     except ImpureError as error:
         raise TrustError(
-            f"{archive.title!r} is a program (TorchScript) that uses {error}, more than computing "
-            f"with tensors, and was not run; {_hint(str(error))}if you know where it is from, open "
-            f"it with trust=True (sha256 {sha256})"
+            f"{archive.title!r} is a program (TorchScript) that uses {str(error)[:300]}, more than "
+            f"computing with tensors, and was not run; {_hint(str(error))}if you know where it is "
+            f"from, open it with trust=True (sha256 {sha256})"
         ) from error
+    return _as_float32(module)
+
+
+def _as_float32(module: Any) -> Any:
+    """Return a module of another precision in the one that runs are in."""
+    numbers = (*module.parameters(), *module.buffers())
+    if any(one.is_floating_point() and one.dtype != torch.float32 for one in numbers):
+        return module.float()
     return module
 
 
@@ -117,6 +127,8 @@ def _check_pickle(name: str, content: bytes) -> None:
             if opcode.name == "GLOBAL" and argument not in GLOBALS:
                 if not str(argument).startswith("__torch__") or CUSTOM in _dotted(argument):
                     raise ImpureError(repr(_dotted(argument)))
+            elif "BINPUT" in opcode.name and int(argument or 0) > len(content):
+                raise ImpureError(f"{name!r}, which numbers more than it holds")
             elif isinstance(argument, str) and CUSTOM in argument:
                 raise ImpureError(repr(argument[:200]))
     except ValueError as error:

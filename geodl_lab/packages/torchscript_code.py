@@ -32,7 +32,8 @@ SPACES = ("aten", "prim")
 ROOTS = frozenset({"torch", "ops", "__torch__", "CONSTANTS"})
 BY_NAME = frozenset({"getattr", "hasattr"})
 
-STRING = re.compile(r'"(?:[^"\\\n]|\\[^\n])*"|\'(?:[^\'\\\n]|\\[^\n])*\'')
+# The end of each may be missing, so that nothing is read twice: else unclosed ones take hours.
+STRING = re.compile(r'"(?:[^"\\\n]|\\[^\n])*(?P<end>"?)|\'(?:[^\'\\\n]|\\[^\n])*(?P<close>\'?)')
 # Python and torch cut a text into the same words if it has no comments, no strings with a prefix,
 # none in three quotes or side by side, and no character that is a space to one of them only.
 UNUSUAL = re.compile(r"[^\n\x20-\x7e]|#|'|\w\"|\"{3}|(?<!\")\"(?!\")")
@@ -77,8 +78,46 @@ def check_code(sources: Mapping[str, str]) -> None:
     # Such as an enumeration __torch__.a whose value __torch__.a.b were taken for a module.
     if both := defined & spaces:
         raise ImpureError(f"{min(both)!r} as two things")
-    for tree in trees.values():
-        _check_tree(tree, defined, spaces)
+    for name, tree in trees.items():
+        try:
+            _check_tree(tree, defined, spaces)
+        except RecursionError as error:
+            raise ImpureError(f"code that is nested too deep in {name!r}") from error
+
+
+def class_types(sources: Mapping[str, str]) -> dict[str, dict[str, ast.expr]]:
+    """Return what the classes of a checked file state of their attributes.
+
+    Parameters
+    ----------
+    sources
+        As of `check_code`.
+
+    Returns
+    -------
+    dict
+        By class the type of each attribute, and of what ``__setstate__`` takes; without
+        interfaces, whose objects are of other classes.
+    """
+    return {
+        f"{_namespace(name)}.{node.name}": dict(_stated(node))
+        for name, text in sources.items()
+        for node in ast.parse(text).body
+        if isinstance(node, ast.ClassDef)
+        and not any(_is_name(base, "Interface", "ModuleInterface") for base in node.bases)
+    }
+
+
+def _stated(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
+    for line in node.body:
+        match line:
+            case ast.AnnAssign(target=ast.Name(id=name), annotation=kind):
+                yield name, kind
+            case ast.Assign(targets=[ast.Subscript(slice=ast.Constant(value=str(name)))]):
+                yield name, line.value  # __annotations__["0"] = ...
+            case ast.FunctionDef(name="__setstate__", args=ast.arguments(args=[_, state])):
+                if state.annotation is not None:
+                    yield "__setstate__", state.annotation
 
 
 def check_attribute(name: str) -> None:
@@ -110,12 +149,17 @@ def _parents(name: str) -> Iterator[str]:
 
 
 def _parsed(name: str, text: str) -> ast.Module:
-    if not PATH.fullmatch(name) or UNUSUAL.search(STRING.sub('""', text)):
+    if not PATH.fullmatch(name) or UNUSUAL.search(STRING.sub(_blank, text)):
         raise ImpureError(f"code of an unusual kind in {name!r}")
     try:
         return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ImpureError(f"code that cannot be read in {name!r}") from error
+
+
+def _blank(string: re.Match[str]) -> str:
+    """Return a string without what it says, and what is unusual for one that does not end."""
+    return '""' if string["end"] or string["close"] else "#"
 
 
 def _check_tree(tree: ast.Module, defined: frozenset[str], spaces: frozenset[str]) -> None:

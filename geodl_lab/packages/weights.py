@@ -20,21 +20,7 @@ from geodl_lab.errors import ModelError, TrustError, first_line
 from geodl_lab.packages.architectures import build_architecture
 from geodl_lab.packages.archives import Files, hash_bytes
 from geodl_lab.packages.torchscript import is_torchscript, load_torchscript
-from geodl_lab.packages.zips import SIGNATURE, Zip, pack
-
-NO_WEIGHTS = (
-    (b"version https://git-lfs", "a pointer of git-lfs; fetch the file itself with git lfs pull"),
-    (b"<!doctype html", "a web page, perhaps of an error or a login; download the file again"),
-    (b"<html", "a web page, perhaps of an error or a login; download the file again"),
-    (b"<?xml", "an XML text, perhaps of an error; download the file again"),
-    (b"\x89hdf", "HDF5, such as Keras writes; convert the model to ONNX"),
-    (b"\x1f\x8b", "packed with gzip; unpack it first"),
-    (b"7z\xbc\xaf", "packed with 7-Zip; unpack it first"),
-    (b"rar!", "packed with RAR; unpack it first"),
-    (b"\x7felf", "a program; it is never run"),
-    (b"mz", "a program; it is never run"),
-)
-"""How files begin that are no weights, in small letters, and what they are."""
+from geodl_lab.packages.zips import SIGNATURE, Zip, foreign, pack
 
 STATES = ("state_dict", "model_state_dict", "model", "net")
 """Keys under which training programs save the tensors of a network, beside other things."""
@@ -111,10 +97,7 @@ def hash_weights(files: Files, name: str, network: Any) -> str:
 
 def _check_content(content: bytes, name: str) -> None:
     """Say what a file is that cannot be weights, whatever it is called."""
-    begin = content[:64].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    what = next((what for sign, what in NO_WEIGHTS if begin.startswith(sign)), "")
-    if not content:
-        what = "an empty file; get the model again"
+    what = foreign(content)
     if content[4:8] == b"TFL3":
         what = "TensorFlow Lite; convert the model to ONNX"
     if what:
@@ -189,12 +172,24 @@ def _state(held: Any, name: str) -> dict[str, torch.Tensor]:
     fine = isinstance(held, Mapping) and all(
         isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in held.items()
     )
+    odd = next((key for key, value in held.items() if not _is_plain(value)), None) if fine else None
+    if odd is not None:
+        raise ModelError(
+            f"the weights {name!r} hold {odd[:100]!r} as a tensor of an unusual kind (sparse, "
+            "nested, quantized, complex or without numbers); save it as plain numbers"
+        )
     if not fine or not held:
         raise ModelError(
             f"the weights {name!r} hold no state_dict; save them as in "
             "torch.save(model.state_dict(), 'weights.pth')"
         )
     return dict(held)
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    """Tell whether a tensor is what networks here are made of."""
+    fine = tensor.layout == torch.strided and not tensor.is_nested and not tensor.is_meta
+    return fine and not tensor.is_complex() and not tensor.is_quantized
 
 
 def _network(

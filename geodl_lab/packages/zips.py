@@ -33,6 +33,20 @@ KINDS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 DRIVE = re.compile(r"[A-Za-z]:")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
+FOREIGN = (
+    (b"version https://git-lfs", "a pointer of git-lfs; fetch the file itself with git lfs pull"),
+    (b"<!doctype html", "a web page, perhaps of an error or a login; download the file again"),
+    (b"<html", "a web page, perhaps of an error or a login; download the file again"),
+    (b"<?xml", "an XML text, perhaps of an error; download the file again"),
+    (b"\x89hdf", "HDF5, such as Keras writes; convert the model to ONNX"),
+    (b"\x1f\x8b", "packed with gzip; unpack it first"),
+    (b"7z\xbc\xaf", "packed with 7-Zip; unpack it first"),
+    (b"rar!", "packed with RAR; unpack it first"),
+    (b"\x7felf", "a program; it is never run"),
+    (b"mz", "a program; it is never run"),
+)
+"""How files begin that hold no model, in small letters, and what they are."""
+
 # What zipfile and zlib raise on bytes that are no archive, or one that lies.
 DAMAGE = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, LookupError, NotImplementedError,
@@ -61,6 +75,8 @@ class Zip:
     title: str
 
     def __post_init__(self) -> None:
+        if what := foreign(self.content):
+            raise ModelError(f"{self.title!r} is {what}")
         if not self.content.startswith(SIGNATURE):
             # Also one with something before its first entry: readers differ in what they see then.
             raise self._damaged("it does not begin as one")
@@ -159,6 +175,14 @@ def pack(files: Mapping[str, bytes]) -> io.BytesIO:
             archive.writestr(zipfile.ZipInfo(name), content)
     target.seek(0)
     return target
+
+
+def foreign(content: bytes) -> str:
+    """Return what a file is that holds no model, with the way out, or ""."""
+    if not content:
+        return "an empty file; get the model again"
+    begin = content[:64].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return next((what for sign, what in FOREIGN if begin.startswith(sign)), "")
 
 
 def plain(name: str) -> str:

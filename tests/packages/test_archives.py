@@ -237,3 +237,15 @@ def test_trust_is_for_a_hash():
     for wrong in ("yes", "", ours[:-1], 1, None):
         with pytest.raises(TrustError, match=f"is no sha256; .*{ours}"):
             is_trusted(wrong, ours)
+
+
+def test_a_file_that_changes_after_it_was_hashed_is_refused(tmp_path):
+    """Else what was trusted is not what runs."""
+    (tmp_path / "a.emd").write_text("{}")
+    (tmp_path / "f.py").write_text("good")
+    files = open_files(tmp_path / "a.emd")
+    assert files.read("f.py") == b"good" and files.sha256
+    assert files.read("f.py") == b"good"
+    (tmp_path / "f.py").write_text("evil")
+    with pytest.raises(ModelError, match=r"'f.py' in .* changed while it was opened; look at it"):
+        files.read("f.py")

@@ -54,3 +54,9 @@ print(*({{'torch', 'geodl_lab', 'xarray', 'scipy'}} & set(sys.modules)))
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
     )
     assert answer.stdout.strip() == "" and answer.stderr == ""
+
+
+def test_a_file_that_is_no_python_is_named(tmp_path):
+    (tmp_path / "weights.txt").write_text("x")
+    with pytest.raises(functions_worker.AnswerError, match=r"'weights.txt' is no Python file"):
+        functions_worker.find_class(tmp_path / "weights.txt")

@@ -11,6 +11,7 @@ import torch
 from geodl_lab.errors import ModelError
 from geodl_lab.packages import onnx_sessions
 from geodl_lab.packages.archives import open_files
+from geodl_lab.packages.onnx_graph import import_onnx
 from geodl_lab.packages.onnx_network import load_onnx
 from geodl_lab.testing import RandomNet, save_onnx
 
@@ -83,3 +84,18 @@ def test_cuda_that_does_not_start_is_told_and_not_run_on_the_cpu(network, monkey
         network.placed("cuda:1", 1)
     (name, options), _ = made[0]["providers"]
     assert name == "CUDAExecutionProvider" and options["device_id"] == "1"
+
+
+def test_what_was_checked_as_onnx_is_read_as_onnx(tmp_path):
+    """Bytes 4 to 7 say "ORTM", which begins a file of onnxruntime's own format."""
+    onnx = import_onnx("onnx")
+    save_onnx(RandomNet(), tmp_path / "net.onnx")
+    made = onnx.load(tmp_path / "net.onnx")
+    made.ir_version, made.producer_name = 8, "ORTMaker"
+    onnx.save(made, tmp_path / "net.onnx")
+    assert (tmp_path / "net.onnx").read_bytes()[4:8] == b"ORTM"
+    network = load_onnx(open_files(tmp_path / "net.onnx"), "net.onnx")
+    x = torch.rand(1, network.channels, 32, 32)
+    with torch.no_grad():
+        assert torch.allclose(network.placed("cpu", 1)(x), RandomNet().eval()(x), atol=1e-5)
+    assert network.placed("cpu", 1).memory(tuple(x.shape)) > 0

@@ -1,5 +1,6 @@
 """Installed models are whole or not there, whoever installs and uninstalls at once."""
 
+import json
 import os
 import shutil
 import signal
@@ -156,6 +157,15 @@ def test_a_damaged_record_hides_one_model_only(package, caplog, tmp_path):
         open_model("b")
     again = install(tmp_path / "b", name="b")
     assert again.folder == broken.folder and open_model("b").name == "b"
+
+
+@pytest.mark.parametrize("wrong", [{"trusted": "no"}, {"main": 3}, {"date": 5}, {"card": None}])
+def test_a_record_of_other_values_is_left_out(package, caplog, wrong):
+    one = install(package())
+    record = json.loads((one.folder / "installed.json").read_text())
+    (one.folder / "installed.json").write_text(json.dumps({**record, **wrong}))
+    assert installed() == []
+    assert f"is left out: it holds no {next(iter(wrong))}" in caplog.text
 
 
 def test_uninstall_removes_it_all(package, models_folder):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from geodl_lab import from_torch
 from geodl_lab.errors import ModelError, TrustError
 from geodl_lab.packages.registry import ZOO
 from geodl_lab.packages.torchscript import is_torchscript, load_torchscript
@@ -161,6 +162,9 @@ EVIL = {
     "a null byte": ["y = x\0"],
     "a form feed": ["y = x\f"],
     "other letters": ["y = torch.ｓave(x)"],  # noqa: RUF001  Python reads it as save
+    "many attributes": ["y = self" + ".a" * 500],
+    "strings that never end": ["y = " + '"\\' * 3_000_000],
+    "a long name": ["y = " + "a" * 10**6],
     "deep brackets": ["y = " + "(" * 500 + "x" + ")" * 500],
     "a deep sum": ["y = " + "-" * 9000 + "1"],
 }
@@ -173,6 +177,44 @@ def test_programs_that_do_more_are_refused_and_do_not_run(name, tmp_path):
     with pytest.raises(TrustError, match=r"that uses .*was not run.*trust=True \(sha256 f{64}\)"):
         opened(as_written(code))
     assert not file.exists()
+
+
+class Scaled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(4, 1, 1))  # as layers of ConvNeXt and DINO call it
+        self.resize = nn.Upsample(scale_factor=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.resize(x * self.gamma)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.float32])
+def test_networks_of_any_precision_run_on_float32(dtype):
+    module = nn.Sequential(nn.Conv2d(4, 2, 1), nn.BatchNorm2d(2)).eval().to(dtype)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for made in (torch.jit.script(module), torch.jit.trace(module, IMAGE.to(dtype))):
+            found = opened(saved(made))(IMAGE)
+            assert found.dtype == torch.float32
+            assert torch.allclose(found, module.float()(IMAGE), atol=1e-2)
+            module.to(dtype)
+
+
+def test_parts_that_are_called_like_harmless_operators_open():
+    assert torch.equal(opened(saved(torch.jit.trace(Scaled(), IMAGE)))(IMAGE), IMAGE)
+
+
+def test_a_program_that_fails_says_why():
+    with pytest.raises(ModelError, match=r"float32 .*: expected 3 channels"):
+        wrong = torch.jit.script(Failing())
+        from_torch(wrong, bands=["a"], classes=["a", "b"], window=32)
+
+
+class Failing(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert x.shape[1] == 3, "expected 3 channels"
+        return x
 
 
 def test_the_operator_is_named():

@@ -198,3 +198,19 @@ def test_weights_of_another_size_take_no_memory(tmp_path, net):
     large = {"name": "unet", "arguments": arguments(8192, 20)}  # 50 GiB
     with pytest.raises(ModelError, match="do not open as those of 'unet'"):
         load(tmp_path, "w.pth", torch_saved(net.state_dict()), architecture=large)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda w: w.to_sparse(),
+        lambda w: w.to("meta"),
+        lambda w: w.to(torch.complex64),
+    ],
+)
+def test_tensors_of_unusual_kinds_are_refused(tmp_path, net, odd):
+    state = net.state_dict()
+    first = next(iter(state))
+    content = torch_saved({**state, first: odd(state[first])})
+    with pytest.raises(ModelError, match=rf"'net.pth' hold '{first}' as a tensor of an unusual"):
+        load(tmp_path, "net.pth", content, architecture=ARCHITECTURE)
