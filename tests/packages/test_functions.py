@@ -1,5 +1,6 @@
 """Hand-made packages of every kind, under trust, against the same computation in numpy."""
 
+import contextlib
 import gc
 import json
 import os
@@ -161,13 +162,23 @@ def numbered():
     return wrap(values)
 
 
+def states():
+    """Return the states of our children by their ids, as Linux has them; Z has ended."""
+    found = {}
+    for thread in Path(f"/proc/{os.getpid()}/task").iterdir():
+        with contextlib.suppress(OSError):  # a thread, or a child, that ended just now
+            for pid in (thread / "children").read_text().split():
+                found[int(pid)] = Path(f"/proc/{pid}/stat").read_text().split()[2]
+    return found
+
+
 def children():
-    """Return the ids of our children that still run."""
-    threads = Path(f"/proc/{os.getpid()}/task").iterdir()
-    listed = " ".join((thread / "children").read_text() for thread in threads).split()
-    states = {pid: Path(f"/proc/{pid}/stat").read_text().split()[2] for pid in listed}
-    assert "Z" not in states.values()
-    return set(map(int, listed))
+    """Return the ids of our children that still run; each that ended is waited for soon."""
+    end = time.monotonic() + 10  # another thread may be at it
+    while "Z" in (found := states()).values():
+        assert time.monotonic() < end, f"nobody waits for what ended: {found}"
+        time.sleep(0.01)
+    return set(found)
 
 
 @pytest.mark.parametrize("parameters", [PADDING, []])
