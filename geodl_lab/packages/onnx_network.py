@@ -19,6 +19,7 @@ from geodl_lab.packages.onnx_graph import (
     read_graph,
     told,
 )
+from geodl_lab.packages.onnx_means import split_means
 from geodl_lab.packages.onnx_memory import peak_bytes
 from geodl_lab.packages.onnx_sessions import open_session, run_bound, run_on_cpu
 
@@ -48,6 +49,7 @@ def load_onnx(
     import_onnx("onnxruntime")
     model, sides = read_graph(files, name)
     join_images(model, channels_first=channels_first)
+    split_means(model)
     image = image_input(model, name, channels_first=channels_first)
     outputs = {one.name: told(one) for one in model.graph.output}
     if output and output not in outputs:
