@@ -34,6 +34,7 @@ def split_means(model: Any) -> None:
     graph, numbers = model.graph, import_onnx("onnx").numpy_helper
     version = max((one.version for one in model.opset_import if one.domain in STANDARD), default=0)
     known = {one.name: one for one in graph.initializer}
+    made = {name for node in graph.node for name in node.output}
     nodes = []
     for node in graph.node:
         axes: list[int] = []
@@ -42,6 +43,8 @@ def split_means(model: Any) -> None:
             axes = [axis for one in node.attribute if one.name == "axes" for axis in one.ints]
         elif mean and len(node.input) > 1 and node.input[1] in known:
             axes = numbers.to_array(known[node.input[1]]).tolist()
+        if axes and _name(node, axes[-1]) in made:  # a graph that was saved after this
+            axes = []
         nodes += [*_single_means(model, node, axes[1:], version), node]
     del graph.node[:]
     graph.node.extend(nodes)
@@ -51,7 +54,7 @@ def _single_means(model: Any, node: Any, axes: list[int], version: int) -> Itera
     """Yield a mean over each axis, one after the other, and let ``node`` take what they give."""
     helper = import_onnx("onnx").helper
     for axis in axes:
-        source, target = node.input[0], f"{node.output[0]}/mean_{axis}"
+        source, target = node.input[0], _name(node, axis)
         if version < AXES_ARE_INPUT:
             yield helper.make_node("ReduceMean", [source], [target], axes=[axis], keepdims=1)
         else:
@@ -59,3 +62,7 @@ def _single_means(model: Any, node: Any, axes: list[int], version: int) -> Itera
             model.graph.initializer.append(helper.make_tensor(name, 7, [1], [axis]))  # int64
             yield helper.make_node("ReduceMean", [source, name], [target], keepdims=1)
         node.input[0] = target
+
+
+def _name(node: Any, axis: int) -> str:
+    return f"{node.output[0]}/mean_{axis}"

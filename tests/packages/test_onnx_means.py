@@ -53,3 +53,12 @@ def test_axes_that_are_dropped_stay_dropped(version):
         for one in onnx.shape_inference.infer_shapes(model).graph.value_info
     }
     assert shapes["mean"] == [1, 2]
+
+
+@pytest.mark.parametrize("version", [13, 18])
+def test_what_was_split_stays_as_it_is(version):
+    model = graph(version, [1, 2, 3], keepdims=1)
+    split_means(model)
+    once = model.SerializeToString()
+    split_means(model)
+    assert model.SerializeToString() == once
