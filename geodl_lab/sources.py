@@ -205,6 +205,17 @@ def check_limits(
             f"the raster holds the value {stored[off][0]:g}, but the model wants pixels from "
             f"{limits[0]:g} to {limits[1]:g}; rescale them first"
         )
+    if limits[1] > 1 and _are_fractions(stored):
+        raise RasterError(
+            f"the raster's values are fractions of 0 to 1, but the model wants pixels from "
+            f"{limits[0]:g} to {limits[1]:g}; rescale them first, as in da * {limits[1]:g}"
+        )
+
+
+def _are_fractions(stored: np.ndarray) -> bool:
+    """Tell whether all values above 0 are up to 1, and most below: bytes brought to 0..1."""
+    seen = stored[np.isfinite(stored) & (stored > 0)]
+    return bool(seen.size and seen.max() <= 1 and (seen < 1).mean() > 0.5)
 
 
 @contextlib.contextmanager

@@ -25,6 +25,17 @@ def test_pixel_types_that_do_not_fit_are_named():
         source.read(Window(0, 0, 8, 8))
 
 
+def test_bytes_that_were_brought_to_fractions_are_refused():
+    inputs, whole = InputSpec(("red",), dtype="uint8"), Window(0, 0, 8, 8)
+    pixels = make_raster((1, 8, 8)).astype("float32")
+    source = make_source(as_raster(pixels / 255), inputs)
+    with pytest.raises(RasterError, match=r"fractions of 0 to 1, but .* as in da \* 255"):
+        source.read(whole)
+    for fine in (pixels, pixels * 0, pixels * 0 + 1, pixels * 0 - 9999):
+        filled = fine.rio.write_nodata(-9999)
+        assert (make_source(as_raster(filled), inputs).read(whole) == fine.values).all()
+
+
 def test_a_fill_value_beyond_the_limits_is_no_error():
     values = make_raster((1, 8, 8)).values.astype("float32")
     values[:, 0] = -9999

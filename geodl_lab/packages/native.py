@@ -57,9 +57,10 @@ def _stored_field(stored: dict[str, Any]) -> Field:
 
 def _package(text: dict[str, Any], sha256: str, network: Any) -> ModelPackage:
     inputs = dict(text["input"])
-    for key in ("bands", "mean", "std", "low", "high"):
-        inputs[key] = tuple(inputs[key]) if inputs.get(key) is not None else inputs.get(key)
-    inputs["bands"] = inputs["bands"] or ()
+    for key in ("mean", "std", "low", "high"):
+        inputs[key] = tuple(inputs[key]) if inputs.get(key) is not None else None
+    for key in ("bands", "positions", "other_names"):
+        inputs[key] = tuple(inputs.get(key) or ())
     inputs["fit"] = Fit(**inputs["fit"]) if inputs.get("fit") else None
     spec, window = InputSpec(**inputs), int(text["window"])
     stored = text.get("field")

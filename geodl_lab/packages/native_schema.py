@@ -43,6 +43,7 @@ FIT = {"kind": TEXT, "height": SIDE, "width": SIDE}
 INPUT = {
     "bands": [TEXT], "count": COUNT, "dtype?": TEXT, "scale": NUMBER, "mean?": [NUMBER],
     "std?": [NUMBER], "cell_size?": NUMBER, "low?": [NUMBER], "high?": [NUMBER], "fit?": FIT,
+    "positions": [COUNT], "other_names": [TEXT],
 }  # fmt: skip
 FIELD = {
     "finite": FLAG, "stride": SIDE, "halo": COUNT, "crop": COUNT, "memory": NUMBER,
@@ -51,6 +52,7 @@ FIELD = {
 DECODER = {
     "name": TEXT, "threshold": NUMBER, "radius": WHOLE, "box_size?": NUMBER, "size_unit": NUMBER,
     "activation": TEXT, "nms?": NUMBER, "anchors": [[NUMBER]], "layout": TEXT,
+    "box_unit": TEXT, "labels_from?": WHOLE, "thresholds": [NUMBER],
 }  # fmt: skip
 RECOGNIZER = {
     "exclusive": FLAG, "activation": TEXT, "thresholds": [NUMBER], "fixed_chip": FLAG,

@@ -1,15 +1,34 @@
 """Values of a model.json that are of another kind are named by their key."""
 
 import copy
+import dataclasses
 import json
 
 import pytest
 
+from geodl_lab.decoders import Decoder, Recognizer
 from geodl_lab.errors import ModelError
-from geodl_lab.packages.native_schema import check_native
+from geodl_lab.inputs import Fit, InputSpec
+from geodl_lab.package import Field
+from geodl_lab.packages.native_schema import (
+    DECODER,
+    FIELD,
+    FIT,
+    INPUT,
+    RECOGNIZER,
+    check_native,
+)
 from geodl_lab.packages.registry import ZOO
 
 NATIVE = sorted(ZOO.glob("*/model.json"))
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [(INPUT, InputSpec), (DECODER, Decoder), (RECOGNIZER, Recognizer), (FIELD, Field), (FIT, Fit)],
+)
+def test_all_that_a_value_is_made_of_may_be_said(schema, value):
+    assert {key.removesuffix("?") for key in schema} == {f.name for f in dataclasses.fields(value)}
 
 
 @pytest.mark.parametrize("file", NATIVE, ids=lambda file: file.parent.name)
