@@ -7,6 +7,8 @@ them; `geodl_lab.packages.emd_keys.KEYS` says what each does here.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -88,11 +90,9 @@ def read_emd(files: Files, name: str, *, trust: bool) -> Model:
     try:
         return wrap(network, facts)
     except ModelError:
-        twice = _bands_twice(emd)
-        if twice is None:
-            raise
-        with contextlib.suppress(ModelError):
-            return wrap(network, read_facts(twice, facts.sha256))
+        for other in _otherwise(emd, facts):
+            with contextlib.suppress(ModelError):
+                return wrap(network, other)
         raise
 
 
@@ -140,6 +140,14 @@ def read_facts(emd: Emd, sha256: str, *, function: bool = False) -> Facts:
         sha256=sha256,
         about=_about(emd),
     )
+
+
+def _otherwise(emd: Emd, facts: Facts) -> Iterator[Facts]:
+    """Yield what else a description may mean; the network tells which."""
+    if twice := _bands_twice(emd):
+        yield read_facts(twice, facts.sha256)
+    if len(facts.classes) > len(emd.items("Classes") or facts.classes):  # with a background
+        yield dataclasses.replace(facts, classes=facts.classes[1:])
 
 
 def _bands_twice(emd: Emd) -> Emd | None:

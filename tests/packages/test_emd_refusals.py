@@ -80,6 +80,11 @@ def test_what_is_built_into_arcgis(esri, tmp_path, keys):
     package = esri.read(path).package
     assert [label.value for label in package.classes] == [0, 1, 4]
     assert package.inputs.mean == pytest.approx((0.485, 0.456, 0.406))
+    path = esri.write(tmp_path / "c", esri.scores(classes=2), drop=["DataRange"], **keys)
+    assert [label.value for label in esri.read(path).package.classes] == [1, 4]  # as it lists them
+    path = esri.write(tmp_path / "d", esri.scores(classes=5), drop=["DataRange"], **keys)
+    with pytest.raises(ModelError, match="answers 5 channels and 3 classes are named"):
+        esri.read(path)
 
 
 def test_the_same_weights_beside_a_pickle_are_run(esri, tmp_path):
