@@ -319,7 +319,9 @@ def hash_bytes(content: bytes) -> str:
 def _walk(folder: Path) -> Iterator[Path]:
     """Give all plain files below a folder, links to files too, but none behind linked folders."""
     for parent, _, names in os.walk(folder):
-        yield from (file for name in names if (file := Path(parent, name)).is_file())
+        yield from (
+            Path(parent, name) for name in names if os.path.isfile(os.path.join(parent, name))
+        )
 
 
 def _read(file: Path) -> bytes:
