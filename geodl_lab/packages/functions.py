@@ -150,9 +150,13 @@ def _configured(network: FunctionNetwork) -> tuple[FunctionNetwork, int | None]:
     parameters = tuple(loaded["parameters"])
     given = scalars(parameters, network.arguments)
     network = dataclasses.replace(network, scalars=given, parameters=parameters)
-    found = worker.configure(network.asked(np.dtype(facts.inputs.dtype or USUAL).str[1:]))
+    pixel_type, dates = np.dtype(facts.inputs.dtype or USUAL).str[1:], _dates(network)
+    found = worker.configure(network.asked(pixel_type))
     padding, height, width = _block(found["configuration"], facts)
-    inputs = _inputs(facts, found["configuration"], network.function.file)
+    inputs = _inputs(facts, found["configuration"], network.function.file, dates)
+    if inputs.count != facts.inputs.count:  # it was told of another raster
+        fitting = dataclasses.replace(network, facts=dataclasses.replace(facts, inputs=inputs))
+        found = worker.configure(fitting.asked(pixel_type))
     if facts.task in PIXELS:  # for others the rim is made for each window: see PlacedFunction
         height, width = height + 2 * padding, width + 2 * padding
     facts = dataclasses.replace(facts, inputs=inputs, window=height, width=width)
@@ -227,7 +231,20 @@ def _block(configuration: Mapping[str, Any], facts: Facts) -> tuple[int, int, in
     return padding, ty, tx
 
 
-def _inputs(facts: Facts, configuration: Mapping[str, Any], file: str) -> InputSpec:
+def _dates(network: FunctionNetwork) -> int:
+    """Return the rasters that a function takes: 1, or 2 for change detection."""
+    said = network.facts.about.get("emd") or {}
+    kinds = [str(parameter.get("dataType")) for parameter in network.parameters]
+    count = sum(kind.startswith("raster") for kind in kinds)
+    if count > 1 and said.get("ModelType") != "ChangeDetection":
+        raise FunctionError(
+            f"{network.function.file!r} takes {count} rasters; possible is one, or two where the "
+            "ModelType is ChangeDetection"
+        )
+    return max(count, 1)
+
+
+def _inputs(facts: Facts, configuration: Mapping[str, Any], file: str, rasters: int) -> InputSpec:
     """Return the inputs with the bands that the function extracts, scaled only if it asks."""
     inputs, said = facts.inputs, facts.about.get("emd") or {}
     extracted, asked = configuration.get("extractBands"), configuration.get("dataRange")
@@ -239,12 +256,17 @@ def _inputs(facts: Facts, configuration: Mapping[str, Any], file: str) -> InputS
     emd = Emd(f"getConfiguration of {file}", text)
     dates = 2 if said and model_type(emd) == "ChangeDetection" else 1
     wanted = read_inputs(emd, dates=dates, from_learn=False, function=True)
+    bands = [*text["ExtractBands"]]
+    if rasters > 1 and wanted.count == len(bands):  # of each of the two
+        emd = Emd(emd.name, {**text, "ExtractBands": bands * rasters})
+        wanted = read_inputs(emd, dates=dates, from_learn=False, function=True)
     if asked:
         changes = {name: getattr(wanted, name) for name in ("dtype", "scale", "mean")}
     else:
         changes = {"scale": 1.0, "mean": None}
     changes |= {"std": None, "low": None, "high": None}
-    if extracted and extracted != said.get("ExtractBands", [*range(inputs.count)]):
+    listed = said.get("ExtractBands", [*range(inputs.count)])
+    if (extracted and extracted != listed) or wanted.count != inputs.count:
         changes |= {name: getattr(wanted, name) for name in ("bands", "count", "positions")}
     return dataclasses.replace(inputs, **changes)
 

@@ -31,6 +31,9 @@ METHODS = ("getParameterInfo", "getConfiguration", "updateRasterInfo", "updatePi
 KINDS = "biuf"
 """Kinds of numpy types that pixels have."""
 
+MOST_RASTERS = 2
+"""Rasters that a function may take: one, or the two dates of change detection."""
+
 Message = tuple[dict[str, Any], list[np.ndarray]]
 
 
@@ -94,8 +97,7 @@ class RasterFunction:
         self.method = "import"
         self._object: Any = None
         self._fixed: dict[str, Any] = {}
-        self._raster = "raster"
-        self._masked = False
+        self._rasters = ["raster"]
         self._props: dict[str, Any] = {}
 
     def load(self, header: dict[str, Any], arrays: Sequence[np.ndarray]) -> Message:
@@ -106,9 +108,9 @@ class RasterFunction:
         parameters = self._call("getParameterInfo")
         rasters = [p for p in parameters if str(p.get("dataType")).startswith("raster")]
         named = all(isinstance(p["name"], str) for p in parameters)
-        if len(rasters) != 1 or not named:
-            raise AnswerError(f"it takes {len(rasters)} rasters, possible is one")
-        self._raster = rasters[0]["name"]
+        if len(rasters) > MOST_RASTERS or not named:
+            raise AnswerError(f"it takes {len(rasters)} rasters, possible are one, or two dates")
+        self._rasters = [parameter["name"] for parameter in rasters] or self._rasters
         methods = [name for name in METHODS if callable(getattr(self._object, name, None))]
         return {"parameters": parameters, "methods": methods}, []
 
@@ -116,9 +118,9 @@ class RasterFunction:
         """Hand over the arguments; answer the configuration and what comes out."""
         scalars = {**header["scalars"], **self._fixed}
         configuration = self._call("getConfiguration", **scalars) or {}
-        self._masked = bool(configuration.get("inputMask", False))
         info = header["raster"]
-        infos = {f"{self._raster}_info": info, "output_info": dict(info)}
+        one = {**info, "bandCount": info["bandCount"] // len(self._rasters)}
+        infos = {f"{name}_info": dict(one) for name in self._rasters} | {"output_info": dict(info)}
         updated = self._call("updateRasterInfo", **infos, **scalars) or infos
         output = updated["output_info"]
         bands, kind = int(output["bandCount"]), np.dtype(output["pixelType"]).str[1:]
@@ -137,6 +139,8 @@ class RasterFunction:
         # Functions get no place: a model answers alike wherever its window lies.
         shape = (self._props["bandCount"], *header["shape_yx"])
         found = self._object.updatePixels((0, 0), shape, self._props, **blocks)
+        if isinstance(found, np.ndarray):  # as the classes of a framework do
+            found = {"output_pixels": found}
         if not isinstance(found, dict) or "output_pixels" not in found:
             raise AnswerError(f"it answered {_described(found)}, needed is 'output_pixels'")
         kept = [found[k] for k in ("output_pixels", "output_mask") if found.get(k) is not None]
@@ -159,9 +163,20 @@ class RasterFunction:
         return {"vectors": json.loads(vectors) if isinstance(vectors, str) else vectors}, []
 
     def _blocks(self, pixels: Any, mask: Any) -> dict[str, Any]:
-        blocks = {f"{self._raster}_pixels": pixels}
-        # Valid but for an empty rim: the engine has filled what holds no data before.
-        return blocks | ({f"{self._raster}_mask": mask} if self._masked else {})
+        """Return pixels and masks by name; of two dates each gets its half of the bands.
+
+        Masks are there whether asked for (``inputMask``) or not: who wants none does not look.
+        They are valid but for an empty rim: the engine has filled what holds no data before.
+        """
+        count = len(self._rasters)
+        if count > 1 and len(pixels) % count:
+            raise AnswerError(f"it takes two rasters, and {len(pixels)} bands are no two dates")
+        blocks: dict[str, Any] = {}
+        for ending, array in (("pixels", pixels), ("mask", mask)):
+            parts = np.split(array, count) if count > 1 else [array]
+            for name, part in zip(self._rasters, parts, strict=True):
+                blocks[f"{name}_{ending}"] = part
+        return blocks
 
     def _call(self, method: str, **given: Any) -> Any:
         """Call a method if there is one, with the arguments that it takes."""

@@ -18,7 +18,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from geodl_lab import settings
+from geodl_lab import open_model, settings
 from geodl_lab.decoders import Recognizer
 from geodl_lab.errors import BandError, ModelError, OptionError, RunError, TrustError
 from geodl_lab.inputs import InputSpec
@@ -424,6 +424,64 @@ def test_points_come_out_as_points(pack):
     model = pack(DETECT + source, task="detect", classes=["a", "b"], parameters=PADDING)
     (point,) = wrap(values).dl.detect(model).geometry
     assert (point.x, point.y) == pytest.approx((400_000 + 30 * 0.6, 3_700_000 - 33 * 0.6))
+
+
+CHANGE = """
+import numpy as np
+
+class Change:
+    def initialize(self, **kwargs):
+        pass
+
+    def getParameterInfo(self):
+        return RASTERS
+
+    def getConfiguration(self, **scalars):
+        return {"padding": 0, "tx": 32, "ty": 32}
+
+    def updateRasterInfo(self, **kwargs):
+        self.counts = [kwargs[r["name"] + "_info"]["bandCount"] for r in RASTERS]
+        return kwargs
+
+    def updatePixels(self, tlc, shape, props, **blocks):
+        assert sum(self.counts) == 4 and len(set(self.counts)) == 1
+        before, after = self.dates(**blocks)
+        assert blocks[RASTERS[0]["name"] + "_mask"].all()  # also where it is not asked for
+        return (1 + (after.astype(int).sum(axis=0) > before.astype(int).sum(axis=0)))[None]
+
+"""
+TWO = """    def dates(self, before_pixels, after_pixels, **masks):
+        return before_pixels, after_pixels
+"""
+ONE = """    def dates(self, raster_pixels, **masks):
+        return np.split(raster_pixels, 2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("dates", "names"), [(TWO, ("before", "after")), (ONE, ("raster",)), (ONE, ())]
+)
+def test_change_is_found_between_two_rasters_or_the_bands_of_one(tmp_path, dates, names):
+    rasters = [{"name": name, "dataType": "raster"} for name in names]
+    source = (
+        CHANGE + dates + "RASTERS = " + repr(rasters or [{"name": "raster", "dataType": "string"}])
+    )
+    text = {
+        "ModelType": "ChangeDetection",
+        "InferenceFunction": "Change.py",
+        "ImageHeight": 32,
+        "ImageWidth": 32,
+        "ExtractBands": [0, 1] if len(names) == 2 else [0, 1, 2, 3],
+        "Classes": [{"Value": 1, "Name": "less"}, {"Value": 2, "Name": "more"}],
+    }
+    path = tmp_path / "change.dlpk"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("change.emd", json.dumps(text))
+        archive.writestr("Change.py", source)
+    before, after = make_raster((2, 70, 50)), make_raster((2, 70, 50), seed=1)
+    found = before.dl.change(after, open_model(path, trust=True))
+    more = after.astype(int).sum("band") > before.astype(int).sum("band")
+    assert (found == 1 + more).all()
 
 
 def test_chips_of_objects_get_labels(pack):

@@ -43,7 +43,8 @@ def test_a_worker_says_what_a_function_has_and_threads_are_told():
     worker.stop()
 
 
-def test_a_function_of_two_rasters_is_refused():
-    source = SOURCE.replace("[{", "[{'name': 'other', 'dataType': 'raster'}, {")
-    with pytest.raises(FunctionError, match="it takes 2 rasters, possible is one"):
+def test_a_function_of_three_rasters_is_refused():
+    more = "".join(f"{{'name': '{name}', 'dataType': 'raster'}}, " for name in "ab")
+    source = SOURCE.replace("[{", f"[{more}{{")
+    with pytest.raises(FunctionError, match="it takes 3 rasters, possible are one, or two dates"):
         Worker(made(source), device="cpu", threads=1).load()
