@@ -19,7 +19,7 @@ import typer
 from tqdm.auto import tqdm
 
 from geodl_lab._version import __version__
-from geodl_lab.errors import GeodlError
+from geodl_lab.errors import GeodlError, TrustError
 
 if TYPE_CHECKING:
     from geodl_lab.options import Progress
@@ -270,7 +270,10 @@ def _run(arguments: list[str], *, debug: bool) -> tuple[str, int]:
         if debug:
             traceback.print_exc()
         if isinstance(error, GeodlError):
-            return "; ".join([str(error), *getattr(error, "__notes__", [])]), 2
+            notes = [*getattr(error, "__notes__", [])]
+            if isinstance(error, TrustError):
+                notes.append("trust=True is --trust here")
+            return "; ".join([str(error), *notes]), 2
         if isinstance(error, USAGE_ERROR):
             return f"{error.format_message()} (geodl --help says what is possible)", 2  # type: ignore[attr-defined]
         return f"internal error: {type(error).__name__}: {error}; run again with --debug", 1

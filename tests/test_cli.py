@@ -13,6 +13,7 @@ import pytest
 import rasterio
 import safetensors.torch
 
+import geodl_lab.files  # before a test replaces what it takes from packages
 import geodl_lab.packages
 from geodl_lab import __version__, cli, nets, open_raster
 from geodl_lab.testing import make_raster, wrap
@@ -278,6 +279,14 @@ def test_trust_and_padding_reach_the_run(geodl, world, out, monkeypatch):
     status, _, errors = geodl(*command(world, out, "--padding", "-1", "--overwrite"))
     assert status == 2 and "padding -1 is not possible" in errors
     assert geodl(*command(world, out, "--batch-size", "0", "--overwrite"))[0] == 2
+
+
+def test_who_must_trust_is_told_how(geodl, world, out, tmp_path):
+    description = {"ModelType": "ImageClassification", "InferenceFunction": "Its.py"}
+    (tmp_path / "its.emd").write_text(json.dumps(description))
+    (tmp_path / "Its.py").write_text("raise SystemExit")
+    status, _, errors = geodl(*command(world, out, model=tmp_path / "its.emd"))
+    assert status == 2 and errors.endswith("; trust=True is --trust here\n")
 
 
 def test_debug_shows_the_traceback(geodl, world, out):
