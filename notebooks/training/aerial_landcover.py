@@ -119,22 +119,20 @@ def load_scene(data: Path, tile: str) -> Scene:
     return Scene(image, labels)
 
 
-class Sampler:
-    """Draws augmented windows, with each class equally often at their middle.
+class Places:
+    """Chooses where to cut, a share of the times with each class equally often.
 
     Parameters
     ----------
     scenes
         The training tiles.
     settings
-        Sizes and shares.
+        Sizes and shares; here ``balanced`` counts, the share of cuts round a class drawn evenly.
     rng
         Source of all chance.
     """
 
-    def __init__(
-        self, scenes: Sequence[Scene], settings: Settings, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, scenes: Sequence[Scene], settings: Any, rng: np.random.Generator) -> None:
         self.scenes, self.settings, self.rng = scenes, settings, rng
         areas = np.sqrt([scene.labels.size for scene in scenes])
         self.any_share = areas / areas.sum()
@@ -144,22 +142,25 @@ class Sampler:
             for value in range(len(CLASSES))
         ]
 
-    def middle(self) -> tuple[int, NDArray[np.int64]]:
-        """Choose a scene and the (y, x) pixel at the middle of a window."""
+    def middle(self) -> tuple[Scene, NDArray[np.int64]]:
+        """Choose a scene and the (y, x) pixel near the middle of a cut."""
         rng = self.rng
         if rng.random() >= self.settings.balanced:
-            scene = int(rng.choice(len(self.scenes), p=self.any_share))
-            return scene, rng.integers(0, self.scenes[scene].labels.shape)
+            scene = self.scenes[int(rng.choice(len(self.scenes), p=self.any_share))]
+            return scene, rng.integers(0, scene.labels.shape)
         places = self.places[rng.integers(len(CLASSES))]
         shares = np.sqrt([len(found) for found in places])
-        scene = int(rng.choice(len(places), p=shares / shares.sum()))
-        return scene, places[scene][rng.integers(len(places[scene]))]
+        index = int(rng.choice(len(places), p=shares / shares.sum()))
+        return self.scenes[index], places[index][rng.integers(len(places[index]))]
+
+
+class Sampler(Places):
+    """Draws augmented windows; parameters as of `Places`."""
 
     def window(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Cut, zoom, turn and spoil one window: (size, size, 3) image, (size, size) labels."""
         settings, rng = self.settings, self.rng
-        index, middle = self.middle()
-        scene = self.scenes[index]
+        scene, middle = self.middle()
         if rng.random() < settings.native:
             zoom, stretch = 1.0, 1.0
         else:

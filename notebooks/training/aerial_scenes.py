@@ -20,7 +20,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from aerial_landcover import CHOOSE, CLASSES, IGNORE, MEAN, STD, TEST, TRAIN, Scene, load_scene
+from aerial_landcover import (
+    CHOOSE,
+    CLASSES,
+    IGNORE,
+    MEAN,
+    STD,
+    TEST,
+    TRAIN,
+    Places,
+    Scene,
+    load_scene,
+)
 from common import (
     Ema,
     descend,
@@ -128,41 +139,8 @@ def squash(image: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(image).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
 
 
-class Sampler:
-    """Draws augmented pictures with what is right for them.
-
-    Parameters
-    ----------
-    scenes
-        The training tiles.
-    settings
-        Sizes and shares.
-    rng
-        Source of all chance.
-    """
-
-    def __init__(
-        self, scenes: Sequence[Scene], settings: Settings, rng: np.random.Generator
-    ) -> None:
-        self.scenes, self.settings, self.rng = scenes, settings, rng
-        areas = np.sqrt([scene.labels.size for scene in scenes])
-        self.any_share = areas / areas.sum()
-        # places[class][scene]: (N, 2) y, x of every 16th pixel of that class
-        self.places = [
-            [np.argwhere(scene.labels[::4, ::4] == value) * 4 for scene in scenes]
-            for value in range(len(CLASSES))
-        ]
-
-    def middle(self) -> tuple[Scene, NDArray[np.int64]]:
-        """Choose a scene and the (y, x) pixel near the middle of a picture."""
-        rng = self.rng
-        if rng.random() >= self.settings.balanced:
-            scene = self.scenes[int(rng.choice(len(self.scenes), p=self.any_share))]
-            return scene, rng.integers(0, scene.labels.shape)
-        places = self.places[rng.integers(len(CLASSES))]
-        sizes = np.sqrt([len(found) for found in places])
-        index = int(rng.choice(len(places), p=sizes / sizes.sum()))
-        return self.scenes[index], places[index][rng.integers(len(places[index]))]
+class Sampler(Places):
+    """Draws augmented pictures with what is right for them; parameters as of `Places`."""
 
     def picture(self) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         """Cut, squash, turn and spoil one picture: (SIZE, SIZE, 3), and its shares."""

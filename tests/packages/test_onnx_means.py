@@ -1,9 +1,12 @@
 """Means of ONNX graphs are those of numpy in double precision, and of the same shape."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from geodl_lab import demo_scene, open_model, open_raster
 from geodl_lab.packages.archives import open_files
 from geodl_lab.packages.onnx_means import split_means
 from geodl_lab.packages.onnx_network import load_onnx
@@ -11,6 +14,7 @@ from geodl_lab.packages.onnx_network import load_onnx
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 helper = onnx.helper
+ESRI = Path(__file__).parents[2].parent / "shared" / "data" / "pretrained_esri_naip_landcover"
 
 
 def graph(version, axes, keepdims, *, dynamic=False):
@@ -62,3 +66,16 @@ def test_what_was_split_stays_as_it_is(version):
     once = model.SerializeToString()
     split_means(model)
     assert model.SerializeToString() == once
+
+
+@pytest.mark.skipif(not ESRI.exists(), reason="NOT RUN: Esri's ONNX file is not beside us")
+@pytest.mark.parametrize(("y", "x"), [(0, 256), (256, 2048), (256, 2560)])
+def test_a_real_net_that_subtracts_means_scores_as_torchscript_does(y, x):
+    files = open_files(ESRI / "trained.onnx")
+    stored = open_raster(demo_scene())[:, y : y + 256, x : x + 256].values
+    image = torch.from_numpy(stored.astype(np.float32))[None] / 255
+    ours = load_onnx(files, files.main).placed("cpu", 1)(image)
+    with torch.inference_mode():
+        theirs = open_model("naip-landcover").network(image)
+    assert (ours - theirs).abs().max() < 1e-4  # 1.6e-4 to 4.4e-4 with one sum over the window
+    assert torch.equal(ours.argmax(1), theirs.argmax(1))
