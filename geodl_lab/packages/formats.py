@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,8 +9,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from geodl_lab.errors import ModelError, OptionError
-from geodl_lab.packages import native
 from geodl_lab.packages.archives import Files
+from geodl_lab.packages.bare import read_bare
+from geodl_lab.packages.emd import read_emd
+from geodl_lab.packages.mlm import read_mlm
+from geodl_lab.packages.native import FORMAT, read_native
 from geodl_lab.packages.weights import ENDINGS
 from geodl_lab.runtime import Model
 
@@ -30,8 +32,8 @@ class Format:
         What such a model is, for people.
     claims
         Tells whether a file of a package is of this format.
-    reader
-        Module of `geodl_lab.packages` and its function ``(files, name, *, trust) -> Model``.
+    read
+        Opens the file ``name`` of a package: ``(files, name, *, trust) -> Model``.
     writer
         The call that writes it, "" for none.
     trust
@@ -43,16 +45,10 @@ class Format:
     name: str
     files: str
     claims: Callable[[Files, str], bool]
-    reader: tuple[str, str]
+    read: Callable[..., Model]
     writer: str
     trust: str
     holds: str
-
-    def read(self, files: Files, name: str, **given: Any) -> Model:
-        """Open the file ``name`` of a package; the reader is imported when it is first needed."""
-        module, function = self.reader
-        reader = getattr(importlib.import_module(f"geodl_lab.packages.{module}"), function)
-        return reader(files, name, **given)
 
 
 def read_package(files: Files, *, trust: bool, facts: Mapping[str, Any]) -> Model:
@@ -156,7 +152,7 @@ def _describes(files: Files, name: str) -> bool:
         text = files.read_json(name)
     except ModelError:
         return False
-    return text.get("format") == native.FORMAT or _is_item(text)
+    return text.get("format") == FORMAT or _is_item(text)
 
 
 def _is_native(files: Files, name: str) -> bool:
@@ -164,7 +160,7 @@ def _is_native(files: Files, name: str) -> bool:
         return False
     text = files.read_json(name)
     named = PurePosixPath(name).name == "model.json"
-    return text.get("format") == native.FORMAT or (named and not _is_item(text))
+    return text.get("format") == FORMAT or (named and not _is_item(text))
 
 
 def _is_mlm(files: Files, name: str) -> bool:
@@ -198,7 +194,7 @@ NATIVE = Format(
     name="geodl model",
     files="folder or `.zip` with `model.json`",
     claims=_is_native,
-    reader=("native", "read_native"),
+    read=read_native,
     writer="",
     trust="nothing: no code in it",
     holds="safetensors of a known architecture",
@@ -207,7 +203,7 @@ BARE = Format(
     name="weights alone",
     files=" ".join(f"`{ending}`" for ending in ENDINGS),
     claims=_is_weights,
-    reader=("bare", "read_bare"),
+    read=read_bare,
     writer="",
     trust="`.pt2`",
     holds="a network; what it wants and gives is said in the call, as to `from_torch`",
@@ -218,7 +214,7 @@ FORMATS = (
         name="Esri model",
         files="`.dlpk`, `.zip`, folder or `.emd`",
         claims=_is_emd,
-        reader=("emd", "read_emd"),
+        read=read_emd,
         writer='`model.save("x.dlpk")`',
         trust="Python raster functions, `.pt2`",
         holds="TorchScript, ONNX, Python raster functions; TensorFlow opens but does not run",
@@ -227,7 +223,7 @@ FORMATS = (
         name="STAC MLM item",
         files="`.json` with `mlm:` properties, weights beside it",
         claims=_is_mlm,
-        reader=("mlm", "read_mlm"),
+        read=read_mlm,
         writer='`model.save("x.json")`',
         trust="`.pt2`",
         holds="TorchScript, ONNX, `.pt2`, safetensors of a known architecture",
