@@ -44,6 +44,14 @@ class CancelledError(GeodlError):
     """The run was cancelled by its caller."""
 
 
+class AccessError(GeodlError, ValueError):
+    """A file, address, job or service is not to be had: it is not there, or not for this caller."""
+
+
+class BusyError(GeodlError, RuntimeError):
+    """The server has too much to do; the same request may be sent again later."""
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error of another library says, or else its kind."""
     text = str(error.__cause__ or error).strip().splitlines()

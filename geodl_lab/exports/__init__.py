@@ -1,0 +1,1 @@
+"""Chips and labels to train from, in the formats that training tools read."""

@@ -1,0 +1,30 @@
+"""A recipe's references as local things: files, and models that open by name or path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from geodl_lab.jobs.recipes import Ref
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What the references of a recipe mean.
+
+    Parameters
+    ----------
+    rasters
+        Checked raster files (`rasters.check_raster`) of each reference, in item order; several
+        for a folder or a service of several rasters.
+    features
+        A vector file (GeoPackage, GeoParquet or GeoJSON) of each reference to features.
+    model
+        What `geodl_lab.open_model` takes: the reference of an installed model, or a path; "" if
+        the recipe names none.
+    """
+
+    rasters: Mapping[Ref, tuple[Path, ...]] = field(default_factory=dict)
+    features: Mapping[Ref, Path] = field(default_factory=dict)
+    model: str = ""

@@ -1,0 +1,1 @@
+"""The job server: one core, a thin face for each protocol."""

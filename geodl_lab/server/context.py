@@ -1,0 +1,23 @@
+"""What a request comes with: the core, who asks, and where the client sees us."""
+
+from __future__ import annotations
+
+from fastapi import Request
+
+from geodl_lab.jobs.core import Core
+from geodl_lab.jobs.job import Caller
+
+
+def core_of(request: Request) -> Core:
+    """Return the server's core."""
+    return request.app.state.core
+
+
+def caller_of(request: Request) -> Caller:
+    """Return who asks, as the key said (`auth` has seen to that)."""
+    return request.state.caller
+
+
+def base_url(request: Request) -> str:
+    """Return scheme, host and port that the client used, without a final slash."""
+    return str(request.base_url).rstrip("/")
