@@ -7,6 +7,8 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
+ARCGIS := .venv-arcgis
+WEB_CLIENTS := .web-clients
 BENCH_ARGS ?=
 WORKERS ?= 2
 TORCH_INDEX ?=
@@ -42,18 +44,24 @@ $(VENV)/.ready: $(VENV)/.base
 demo: $(VENV)/.base  ## land cover and trees of the bundled scene, into demo-output/
 	@$(BIN)/geodl demo
 
-test: $(VENV)/.ready  ## unit tests, notebooks and one browser pass
-	@export GEODL_CHROMIUM; GEODL_CHROMIUM=$$(scripts/ensure_chromium.sh) && \
+test: $(VENV)/.ready  ## unit tests, notebooks, one browser pass, one real client
+	@export GEODL_CHROMIUM GEODL_ARCGIS_PYTHON; GEODL_CHROMIUM=$$(scripts/ensure_chromium.sh) && \
+	GEODL_ARCGIS_PYTHON=$$(scripts/ensure_arcgis.sh $(ARCGIS) $(PYTHON)) && \
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --nbmake tests $(NOTEBOOKS) -m 'not clients and not load'
 
 test-package: $(VENV)/.ready  ## the built wheel alone, in an empty environment and folder
 	@TORCH_INDEX='$(TORCH_INDEX)' scripts/test_package.sh $(BIN)/python
 
-test-clients:  ## real client programs against the server
-	@echo "test-clients: nothing here yet: comes with the issues on the server"
+test-clients: $(VENV)/.ready  ## real client programs against the server
+	@export GEODL_CHROMIUM GEODL_ARCGIS_PYTHON GEODL_QGIS_PYTHON GEODL_WEB_CLIENTS; \
+	GEODL_CHROMIUM=$$(scripts/ensure_chromium.sh) && \
+	GEODL_ARCGIS_PYTHON=$$(scripts/ensure_arcgis.sh $(ARCGIS) $(PYTHON)) && \
+	GEODL_QGIS_PYTHON=$$(scripts/ensure_qgis.sh) && \
+	GEODL_WEB_CLIENTS=$$(scripts/ensure_web_clients.sh $(WEB_CLIENTS)) && \
+	$(BIN)/python -m pytest tests/clients -m clients
 
-test-load:  ## many requests at once against the server
-	@echo "test-load: nothing here yet: comes with the issues on the server"
+test-load: $(VENV)/.ready  ## many requests at once against the server, and kill -9
+	@$(BIN)/python -m pytest tests/load -m load
 
 lab: $(VENV)/.ready  ## JupyterLab on notebooks/
 	@$(BIN)/jupyter lab notebooks
@@ -85,5 +93,5 @@ lint: $(VENV)/.ready  ## ruff and mypy
 	@$(BIN)/mypy
 
 clean:  ## remove everything that these targets made
-	rm -rf $(VENV) $(BENCH) demo-output $(ARTIFACTS) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) $(ARCGIS) $(WEB_CLIENTS) demo-output $(ARTIFACTS) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -39,6 +39,7 @@ ROWS = (
     ("jobs",),
     ("server",),
     ("cli",),
+    ("__main__",),
     ("testing",),
 )
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
