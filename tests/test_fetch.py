@@ -94,7 +94,7 @@ def test_redirects_are_followed_and_relative_ones_too(web, fetcher):
         ("file:///etc/passwd", "not an address that can be fetched"),
         ("http://me:pw@a.example/", "holds a user name"),
         ("", "redirects more than 5 times"),
-        ("http://[", "not an address that can be fetched|no valid address"),
+        ("http://a.example:99999/", "not an address that can be fetched"),
     ],
 )
 def test_a_redirect_is_checked_like_the_first_address(web, fetcher, place, match):
