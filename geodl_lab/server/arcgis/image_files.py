@@ -15,9 +15,7 @@ import rasterio.errors
 from rasterio.io import DatasetReader
 
 from geodl_lab.errors import RasterError
-
-DRIVERS = ("GTiff", "PNG", "JPEG", "JP2OpenJPEG")
-"""What rasters of others are opened with; never VRT or WMS, which read what they name."""
+from geodl_lab.jobs.rasters import MAGIC, UNTRUSTED_ENV
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +116,25 @@ class Pool:
 
 
 def _open(file: FileId) -> DatasetReader:
-    drivers = [*DRIVERS, "VRT"] if file.ours else list(DRIVERS)
     try:
-        with (
-            rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"),
-            warnings.catch_warnings(),
-        ):
+        with rasterio.Env(**UNTRUSTED_ENV), warnings.catch_warnings():
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            return rasterio.open(file.path, driver=drivers, sharing=False)
-    except rasterio.errors.RasterioError:
+            return rasterio.open(file.path, driver=_driver(file), sharing=False)
+    except (OSError, rasterio.errors.RasterioError):
         name = Path(file.path).name
         raise RasterError(f"{name!r} cannot be read as a raster; give a GeoTIFF") from None
+
+
+def _driver(file: FileId) -> str | None:
+    """Return the driver that a file begins with; our own may also be a VRT, which names others."""
+    if file.ours:
+        return None
+    with Path(file.path).open("rb") as opened:
+        head = opened.read(16)
+    names = [name for magic, name in MAGIC.items() if head.startswith(magic)]
+    if not names:
+        raise RasterError(f"{Path(file.path).name!r} is no GeoTIFF, PNG, JPEG or JPEG 2000")
+    return names[0]
 
 
 POOL = Pool()

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from typing import Any
 
 import numpy as np
 
 from geodl_lab.server.arcgis.image_formats import MEDIA, Encoding, write_picture
 from geodl_lab.server.arcgis.image_pictures import DEEPEST, TILE
-from geodl_lab.server.arcgis.image_places import WEB_MERCATOR, box_json, crs_json
-from geodl_lab.server.arcgis.image_reads import WORLD
+from geodl_lab.server.arcgis.image_places import WEB_MERCATOR, WORLD, box_json, crs_json
 from geodl_lab.server.arcgis.image_rendering import FUNCTIONS, limits_of, ramp, shown_bands
 from geodl_lab.server.arcgis.image_requests import LARGEST
-from geodl_lab.server.arcgis.image_sources import PIXEL_TYPES, ImageSource
+from geodl_lab.server.arcgis.image_sources import PIXEL_TYPES, Grid, ImageSource
 from geodl_lab.server.arcgis.image_statistics import statistics_of
 from geodl_lab.server.arcgis.web import ArcgisError
 
@@ -22,6 +22,7 @@ VERSION = 11.3
 SWATCH = 20
 """Side of a legend's pictures, pixels."""
 
+_WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 _ID = {"name": "OID", "type": "esriFieldTypeOID", "alias": "OID"}
 _NUMBER = "esriFieldTypeInteger"
 _TABLE = (
@@ -55,7 +56,7 @@ def describe(source: ImageSource) -> dict[str, Any]:
         "bandCount": len(grid.numbers), "bandNames": list(grid.names),
         "pixelType": PIXEL_TYPES.get(grid.dtype, "F64"),
         "noDataValue": _number(grid.nodata),
-        "noDataValues": [_number(grid.nodata)] * len(grid.numbers) if grid.nodata is not None else [],
+        "noDataValues": _nodata_values(grid),
         "minValues": [each.smallest for each in seen],
         "maxValues": [each.largest for each in seen],
         "meanValues": [each.mean for each in seen],
@@ -71,7 +72,7 @@ def describe(source: ImageSource) -> dict[str, Any]:
         "rasterTypeInfos": [], "allowComputeTiePoints": False, "allowCopy": False,
         "allowAnalysis": False, "supportsStatistics": True, "supportsAdvancedQueries": False,
         "allowedMosaicMethods": "None", "defaultMosaicMethod": "None", "uncompressedSize": None,
-        "defaultCompressionQuality": 75, "editFieldsInfo": None, "ownershipBasedAccessControlForRasters": None,
+        "defaultCompressionQuality": 75,
         "exportTilesAllowed": False, "useStandardizedQueries": True, "cacheType": "",
         "supportedImageFormatTypes": ",".join(name.upper() for name in MEDIA),
         "singleFusedMapCache": False,
@@ -126,11 +127,8 @@ def colormap(source: ImageSource) -> dict[str, Any]:
 
 def legend(source: ImageSource) -> dict[str, Any]:
     """Return swatches with labels: one a class, or the ends of the stretch."""
-    if source.classes:
-        entries = [(label.name, label.rgb) for label in source.classes]
-        kind = "Unique Values"
-    else:
-        entries, kind = _ends(source), "Stretched"
+    kind = "Unique Values" if source.classes else "Stretched"
+    entries = [(label.name, label.rgb) for label in source.classes] or _ends(source)
     layer = {
         "layerId": 0, "layerName": source.title, "layerType": "Raster Layer", "minScale": 0,
         "maxScale": 0, "legendType": kind,
@@ -169,11 +167,15 @@ def _data_type(source: ImageSource) -> str:
 
 
 def _number(number: float | None) -> float | str | None:
-    """Return a number that JSON can hold; not a number is a word."""
-    return "NaN" if number is not None and number != number else number
+    """Return a number that JSON can hold; others are words."""
+    return number if number is None or math.isfinite(number) else _WORDS[str(number)]
 
 
-def _ends(source: ImageSource) -> list[tuple[str, tuple[int, ...]]]:
+def _nodata_values(grid: Grid) -> list[float | str | None]:
+    return [] if grid.nodata is None else [_number(grid.nodata)] * len(grid.numbers)
+
+
+def _ends(source: ImageSource) -> list[tuple[str, tuple[int, int, int]]]:
     bands = shown_bands(source, ())
     if len(bands) == 3:
         colors = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
@@ -183,11 +185,9 @@ def _ends(source: ImageSource) -> list[tuple[str, tuple[int, ...]]]:
             for name, band, color in zip(names, bands, colors, strict=True)
         ]
     low, high = limits_of(source, bands[0])
-    colors_ = ramp("viridis" if source.is_ours else "gray")
-    return [
-        (f"{value:g}", tuple(colors_[place].tolist()))
-        for value, place in ((high, 255), ((low + high) / 2, 128), (low, 0))
-    ]
+    steps = ramp("viridis" if source.is_ours else "gray").tolist()
+    ends = ((high, 255), ((low + high) / 2, 128), (low, 0))
+    return [(f"{value:g}", (r, g, b)) for value, place in ends for r, g, b in [steps[place]]]
 
 
 def _swatch(label: str, rgb: tuple[int, ...], index: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 
 import numpy as np
 
@@ -17,8 +18,8 @@ from geodl_lab.server.arcgis.image_formats import (
     write_raw,
     write_tiff,
 )
-from geodl_lab.server.arcgis.image_places import WEB_MERCATOR
-from geodl_lab.server.arcgis.image_reads import WORLD, Pixels, View, read_view
+from geodl_lab.server.arcgis.image_places import WEB_MERCATOR, WORLD
+from geodl_lab.server.arcgis.image_reads import Pixels, View, read_view
 from geodl_lab.server.arcgis.image_rendering import Rule, colors_of, ramp, shown_bands
 from geodl_lab.server.arcgis.image_requests import PictureRequest
 from geodl_lab.server.arcgis.image_sources import ImageSource
@@ -141,7 +142,7 @@ def _possible(dtype: str) -> str:
 
 
 def _fits(number: float | None, dtype: np.dtype) -> bool:
-    if number is None or (dtype.kind != "f" and number != number):
+    if number is None or (dtype.kind != "f" and math.isnan(number)):
         return False
     return dtype.kind == "f" or np.iinfo(dtype).min <= number <= np.iinfo(dtype).max
 

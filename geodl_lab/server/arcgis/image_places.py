@@ -21,7 +21,9 @@ from pyproj.exceptions import ProjError
 from geodl_lab.checks import number_of
 from geodl_lab.server.arcgis.web import ArcgisError
 
-WEB_MERCATOR = CRS.from_epsg(3857)
+WORLD = 40_075_016.685578488
+"""The world's width in web mercator, metres."""
+
 ESRI_WEB_MERCATOR = (102100, 102113, 900913)
 LARGEST = 1e15
 """Coordinates beyond this are nowhere."""
@@ -86,10 +88,11 @@ def _crs(text: str) -> CRS:
         wkid = int(digits[1])
         return _by_wkid(3857 if wkid in ESRI_WEB_MERCATOR else wkid)
     if text.upper().endswith("CRS84"):
-        return CRS.from_epsg(4326)
+        return _by_wkid(4326)
     return _on_a_map(CRS.from_user_input(text))
 
 
+@functools.lru_cache(256)
 def _by_wkid(wkid: int) -> CRS:
     try:
         return _on_a_map(CRS.from_epsg(wkid))
@@ -102,6 +105,9 @@ def _on_a_map(crs: CRS) -> CRS:
     if not (crs.is_projected or crs.is_geographic):
         raise ProjError("no map")
     return crs
+
+
+WEB_MERCATOR = _by_wkid(3857)
 
 
 @functools.lru_cache(256)
@@ -198,8 +204,12 @@ def _shape(given: Mapping[str, Any], kind: str) -> Any:
             rings = [shapely.Polygon(_pairs(ring)) for ring in given["rings"]]
             return functools.reduce(shapely.symmetric_difference, map(shapely.make_valid, rings))
     except (TypeError, ValueError, shapely.errors.ShapelyError):
-        raise ArcgisError(f"geometry is no {kind.removeprefix('esriGeometry') or 'shape'}") from None
-    raise ArcgisError(f"geometry has the keys {sorted(given)[:8]}; it is none of {', '.join(KINDS)}")
+        raise ArcgisError(
+            f"geometry is no {kind.removeprefix('esriGeometry') or 'shape'}"
+        ) from None
+    raise ArcgisError(
+        f"geometry has the keys {sorted(given)[:8]}; it is none of {', '.join(KINDS)}"
+    )
 
 
 def _pairs(given: Any) -> np.ndarray:
@@ -242,8 +252,11 @@ def moved_box(box: tuple[float, ...], source: CRS | None, target: CRS | None) ->
     left, bottom, right, top = box
     steps = np.linspace(0, 1, 33)
     x, y = left + (right - left) * steps, bottom + (top - bottom) * steps
-    edges = [(x, bottom), (x, top), (left, y), (right, y)]
-    outline = np.concatenate([np.stack(np.broadcast_arrays(*edge), 1) for edge in edges])
+    ones = np.ones_like(steps)
+    outline = np.concatenate(
+        [np.stack(edge, axis=1) for edge in ((x, bottom * ones), (x, top * ones),
+                                             (left * ones, y), (right * ones, y))]
+    )  # fmt: skip
     places = moved(outline, source, target)
     places = places[np.isfinite(places).all(axis=1)]
     if not len(places) or (np.ptp(places, axis=0) <= 0).any():

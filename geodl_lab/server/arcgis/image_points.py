@@ -146,7 +146,10 @@ def _along(line: BaseGeometry, count: int | None, distance: float | None) -> np.
     at = np.minimum(np.arange(count) * step, ends[-1])
     which = np.minimum(np.searchsorted(ends, at), len(parts) - 1)
     starts = ends - [part.length for part in parts]
-    points = [shapely.line_interpolate_point(parts[i], a - starts[i]) for i, a in zip(which, at, strict=True)]
+    points = [
+        shapely.line_interpolate_point(parts[i], a - starts[i])
+        for i, a in zip(which, at, strict=True)
+    ]
     return shapely.get_coordinates(points)
 
 

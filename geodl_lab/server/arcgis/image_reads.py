@@ -31,9 +31,6 @@ TOLERANCE = 0.05
 MOST = 2**24
 """Pixels of a band that are read at a time; more are read coarser."""
 
-WORLD = 40_075_016.685578488
-"""The world's width in web mercator, metres."""
-
 
 @dataclass(frozen=True)
 class View:
@@ -86,7 +83,7 @@ class Pixels:
     @property
     def shown(self) -> np.ndarray:
         """Bool (y, x): where any band has data."""
-        return self.valid.any(axis=0)
+        return np.asarray(self.valid.any(axis=0))
 
 
 def read_view(
@@ -160,16 +157,16 @@ def _to_pixels(source: ImageSource, xy: np.ndarray) -> np.ndarray:
     """Return places (..., xy) of the raster's CRS as its (..., column and row), middles on .5."""
     inverse = ~source.grid.transform
     x, y = _wrapped(source, xy[..., 0]), xy[..., 1]
-    return np.stack(
-        [inverse.a * x + inverse.b * y + inverse.c, inverse.d * x + inverse.e * y + inverse.f], -1
-    )
+    with np.errstate(invalid="ignore"):  # 0 * infinity
+        columns = inverse.a * x + inverse.b * y + inverse.c
+        rows = inverse.d * x + inverse.e * y + inverse.f
+    return np.stack([columns, rows], axis=-1)
 
 
 def _wrapped(source: ImageSource, x: np.ndarray) -> np.ndarray:
     """Return x within half a turn of the raster's middle: 190 degrees are -170."""
-    crs = source.grid.crs
-    turn = 360.0 if crs and crs.is_geographic else WORLD if crs and crs.to_epsg() == 3857 else None
-    if turn is None:
+    turn = source.grid.turn
+    if not turn:
         return x
     left, _, right, _ = source.box
     start = (left + right - turn) / 2
@@ -190,7 +187,7 @@ def _places(
     grid = source.grid
     if view.crs == grid.crs and grid.transform.is_rectilinear and grid.transform.b == 0:
         count = max(len(middles_x), len(middles_y))
-        xy = np.zeros((count, 2)) + [view.box[0], view.box[3]]
+        xy = np.tile([view.box[0], view.box[3]], (count, 1))
         xy[: len(middles_x), 0] = view.x(middles_x)
         xy[: len(middles_y), 1] = view.y(middles_y)
         at = _to_pixels(source, xy)
@@ -227,7 +224,11 @@ def _knots(at: np.ndarray) -> np.ndarray:
 
 
 def _hats(
-    knots_y: np.ndarray, rows: np.ndarray, knots: np.ndarray, knots_x: np.ndarray, columns: np.ndarray
+    knots_y: np.ndarray,
+    rows: np.ndarray,
+    knots: np.ndarray,
+    knots_x: np.ndarray,
+    columns: np.ndarray,
 ) -> np.ndarray:
     """Return what lies between knots (row, column, xy), linearly in both directions."""
     down, across = _weights(knots_y, rows), _weights(knots_x, columns)
@@ -253,7 +254,7 @@ class _Seen:
 def _seen(
     dataset: DatasetReader, grid: Grid, bands: tuple[int, ...], at: tuple[np.ndarray, np.ndarray]
 ) -> _Seen | None:
-    """Read the window that places lie in, at about their own resolution; None if they lie outside."""
+    """Read the window that places lie in, about as fine as they lie; None if they lie outside."""
     spans = [_span(places, size) for places, size in zip(at, grid.shape_yx, strict=True)]
     if any(last < first for first, last in spans):
         return None

@@ -74,16 +74,16 @@ def parse_rule(text: str) -> Rule:
     name = str(given.get("rasterFunction") or given.get("name") or "")
     function = next((known for known in FUNCTIONS if known.lower() == name.lower()), "")
     if name and not function:
-        raise ArcgisError(
-            f"renderingRule names {name[:80]!r}; possible are {', '.join(FUNCTIONS)}"
-        )
+        raise ArcgisError(f"renderingRule names {name[:80]!r}; possible are {', '.join(FUNCTIONS)}")
     arguments = given.get("rasterFunctionArguments") or {}
     if not isinstance(arguments, dict):
         raise ArcgisError("rasterFunctionArguments is no object")
     return _PARSERS.get(function, _plain)(function, arguments)
 
 
-def colors_of(source: ImageSource, pixels: Pixels, bands: tuple[int, ...], rule: Rule) -> np.ndarray:
+def colors_of(
+    source: ImageSource, pixels: Pixels, bands: tuple[int, ...], rule: Rule
+) -> np.ndarray:
     """Return uint8 (y, x, red green blue alpha); no data is transparent.
 
     Parameters
@@ -224,7 +224,7 @@ def _stretch(function: str, arguments: Mapping[str, Any]) -> Rule:
         "MinPercent", "MaxPercent",
     )  # fmt: skip
     low, high = (number_of(arguments.get(name, 2)) for name in names)
-    if low is None or high is None or not (0 <= low and 0 <= high and low + high < 100):
+    if low is None or high is None or not (low >= 0 and high >= 0 and low + high < 100):
         raise ArcgisError(f"{' and '.join(dict.fromkeys(names))} must be numbers of at least 0")
     between = _statistics(arguments.get("Statistics"))
     return Rule(function, stretch=int(kind), limits=(low, high), between=between)
@@ -234,9 +234,8 @@ def _statistics(given: Any) -> tuple[tuple[float, float], ...]:
     """Return (min, max) of each band that a rule brings."""
     pairs = []
     for row in given if isinstance(given, list) else []:
-        if isinstance(row, dict):
-            row = [row.get("min"), row.get("max")]
-        numbers = [number_of(value) for value in row[:2]] if isinstance(row, list) else []
+        ends = [row.get("min"), row.get("max")] if isinstance(row, dict) else row
+        numbers = [number_of(value) for value in ends[:2]] if isinstance(ends, list) else []
         if len(numbers) != 2 or numbers[0] is None or numbers[1] is None:
             raise ArcgisError("Statistics is no list of [min, max, ...], one for each band")
         pairs.append((numbers[0], numbers[1]))

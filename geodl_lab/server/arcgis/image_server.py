@@ -21,7 +21,6 @@ from fastapi.responses import HTMLResponse, Response
 from geodl_lab.errors import AccessError, GeodlError
 from geodl_lab.jobs.core import Core
 from geodl_lab.jobs.job import Caller
-from geodl_lab.jobs.rasters import check_raster
 from geodl_lab.server.arcgis import image_info, image_points, image_sources
 from geodl_lab.server.arcgis.image_area import compute_statistics
 from geodl_lab.server.arcgis.image_pictures import make_picture, make_tile
@@ -78,5 +77,193 @@ def find_source(core: Core, caller: Caller, folder: str, name: str) -> ImageSour
     item = core.item(name, caller)
     if not item.store:
         raise AccessError(f"item {name[:40]!r} is no raster of a store")
-    path = core.store_path(item.store)
-    return image_sources.stored(item.id, item.title, check_raster(path))
+    return image_sources.stored(item.id, item.title, core.store_path(item.store))
+
+
+def _both(path: str, *names: str) -> Callable[[Any], Any]:
+    """Register a route for GET and POST; ``names`` are its parameters, for the OpenAPI document."""
+    query = [
+        {"name": name, "in": "query", "required": False, "schema": {"type": "string"}}
+        for name in ("f", *names)
+    ]
+    options: dict[str, Any] = {
+        "response_class": Response,
+        "openapi_extra": {"parameters": query},
+    }
+
+    def register(handler: Any) -> Any:
+        full = "/{folder}/{name}/ImageServer" + path
+        return router.get(full, **options)(router.post(full, **options)(handler))
+
+    return register
+
+
+@_both("")
+async def root(request: Request, folder: str, name: str) -> Response:
+    """Describe the service."""
+    return await _answer(request, folder, name, lambda source, _: image_info.describe(source))
+
+
+@_both("/identify", "geometry", "geometryType", "sr")
+async def identify(request: Request, folder: str, name: str) -> Response:
+    """Say what value lies at a place."""
+    return await _answer(request, folder, name, image_points.identify)
+
+
+@_both("/getSamples", "geometry", "geometryType", "sampleDistance", "sampleCount")
+async def get_samples(request: Request, folder: str, name: str) -> Response:
+    """Say what values lie at places, along a line, or in an area."""
+    return await _answer(request, folder, name, image_points.samples)
+
+
+@_both("/computeStatisticsHistograms", "geometry", "geometryType")
+async def compute_statistics_histograms(request: Request, folder: str, name: str) -> Response:
+    """Return statistics of an area."""
+    return await _answer(request, folder, name, compute_statistics)
+
+
+RESOURCES: dict[str, Callable[[ImageSource], Any]] = {
+    "rasterAttributeTable": image_info.attribute_table,
+    "legend": image_info.legend,
+    "keyProperties": image_info.key_properties,
+    "statistics": image_info.statistics,
+    "histograms": image_info.histograms,
+    "colormap": image_info.colormap,
+    "rasterFunctionInfos": lambda _: {"rasterFunctionInfos": image_info.rule_infos()},
+}
+"""Resources that need no parameters; any other name is answered as not being there."""
+
+
+@_both("/exportImage", "bbox", "size", "format", "bboxSR", "imageSR", "bandIds", "pixelType",
+       "noData", "noDataInterpretation", "interpolation", "compressionQuality", "renderingRule",
+       "transparent")  # fmt: skip
+async def export_image(request: Request, folder: str, name: str) -> Response:
+    """Return a picture, or values; with f=json where they are to be had."""
+    given = await parameters(request)
+    try:
+        return await _exported(request, folder, name, given)
+    except (ArcgisError, GeodlError) as error:
+        return _refused(error, given)
+
+
+@router.get("/{folder}/{name}/ImageServer/output/{file}", response_class=Response)
+async def output(request: Request, folder: str, name: str, file: str) -> Response:
+    """Return the picture that exportImage with f=json named."""
+    given = Parameters({})
+    try:
+        given = _decoded(file.partition(".")[0])
+        source = await _run(QUICK, find_source, core_of(request), caller_of(request), folder, name)
+        return await _picture(source, given)
+    except (ArcgisError, GeodlError) as error:
+        return _refused(error, given)
+
+
+@router.get("/{folder}/{name}/ImageServer/tile/{z}/{y}/{x}", response_class=Response)
+async def tile(request: Request, folder: str, name: str, z: str, y: str, x: str) -> Response:
+    """Return a tile of a web map, row before column."""
+    try:
+        source = await _run(QUICK, find_source, core_of(request), caller_of(request), folder, name)
+        place = [int(part) if part.isdecimal() and len(part) < 12 else -1 for part in (z, y, x)]
+        data = await _run(QUICK, make_tile, source, *place)
+    except GeodlError as error:
+        return _refused(error, Parameters({"f": "json"}))
+    return Response(data, media_type="image/png", headers=NO_STORE)
+
+
+@_both("/{resource}")
+async def resource(request: Request, folder: str, name: str, resource: str) -> Response:
+    """Return the attribute table, legend, key properties, statistics, histograms or colours."""
+    known = {each.lower(): call for each, call in RESOURCES.items()}
+
+    def call(source: ImageSource, _: Parameters) -> Any:
+        if resource.lower() not in known:
+            possible = ", ".join(RESOURCES)
+            raise ArcgisError(
+                f"there is no {resource[:40]!r} here; possible are {possible}", code=404
+            )
+        return known[resource.lower()](source)
+
+    return await _answer(request, folder, name, call)
+
+
+async def _run(pool: ThreadPoolExecutor, call: Callable[..., Any], *arguments: Any) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(pool, call, *arguments)
+
+
+async def _answer(request: Request, folder: str, name: str, resource: Resource) -> Response:
+    """Find the source and ask it, in a thread."""
+    given = await parameters(request)
+
+    def ask(core: Core, caller: Caller) -> Any:
+        return resource(find_source(core, caller, folder, name), given)
+
+    try:
+        values = await _run(QUICK, ask, core_of(request), caller_of(request))
+    except (ArcgisError, GeodlError) as error:
+        return _refused(error, given)
+    return _rendered(request, values, given)
+
+
+async def _exported(request: Request, folder: str, name: str, given: Parameters) -> Response:
+    source = await _run(QUICK, find_source, core_of(request), caller_of(request), folder, name)
+    if given.text("f").lower() == "image":
+        return await _picture(source, given)
+    asked = await _run(QUICK, parse_picture, given, source)
+    path = request.url.path.removesuffix("/").removesuffix("/exportImage")
+    suffix = asked.encoding.format.replace("jpgpng", "png")
+    height, width = asked.view.shape_yx
+    return _rendered(
+        request,
+        {
+            "href": f"{base_url(request)}{path}/output/{_encoded(given)}.{suffix}",
+            "width": width, "height": height,
+            "extent": box_json(asked.view.box, asked.view.crs), "scale": 0,
+        },
+        given,
+    )  # fmt: skip
+
+
+async def _picture(source: ImageSource, given: Parameters) -> Response:
+    asked = await _run(QUICK, parse_picture, given, source)
+    pool = QUICK if math.prod(asked.view.shape_yx) <= SCREEN else LARGE
+    data, media = await _run(pool, make_picture, source, asked)
+    return Response(data, media_type=media, headers=NO_STORE)
+
+
+def _encoded(given: Parameters) -> str:
+    """Return a request as a name in a path: esri-leaflet appends ``?token=`` to any href."""
+    kept = {name: value for name, value in given.items() if name not in ("f", "token")}
+    return base64.urlsafe_b64encode(json.dumps(kept).encode()).decode().rstrip("=")
+
+
+def _decoded(name: str) -> Parameters:
+    try:
+        kept = json.loads(base64.urlsafe_b64decode(name + "=" * (-len(name) % 4)))
+        return Parameters({str(key): str(value) for key, value in kept.items()})
+    except (ValueError, AttributeError, RecursionError):
+        raise ArcgisError("there is no such picture; ask exportImage again", code=404) from None
+
+
+def _refused(error: ArcgisError | GeodlError, given: Parameters) -> Response:
+    if isinstance(error, GeodlError):
+        error = ArcgisError(str(error), code=404 if isinstance(error, AccessError) else 400)
+    return respond(error.body, given)
+
+
+def _rendered(request: Request, values: Any, given: Parameters) -> Response:
+    """Return JSON; for f=html, or without f, a page that a person can read."""
+    format = given.text("f", "html").lower()
+    if format in ("json", "pjson"):
+        return respond(values, given)
+    if format != "html":
+        message = f"f is {format[:40]!r}; possible are json, pjson, html"
+        return respond(ArcgisError(message).body, given)
+    return HTMLResponse(_page(request.url.path, values), headers=NO_STORE)
+
+
+def _page(path: str, values: Any) -> str:
+    title = escape(path.rpartition("/services/")[2])
+    return (
+        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title>"
+        f"<h1>{title}</h1><pre>{escape(image_info.as_text(values))}</pre></html>"
+    )

@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 from affine import Affine
 from pyproj import CRS
-from rasterio.errors import CRSError
 from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import CRSError
 from rasterio.io import DatasetReader
 
 from geodl_lab.bands import common_name
 from geodl_lab.errors import RasterError
 from geodl_lab.jobs.catalog import Service
+from geodl_lab.jobs.rasters import check_raster
 from geodl_lab.package import LabelClass
 from geodl_lab.server.arcgis.image_files import POOL, FileId
-from geodl_lab.server.arcgis.image_places import crs_of
+from geodl_lab.server.arcgis.image_places import WEB_MERCATOR, WORLD, crs_of
 from geodl_lab.server.arcgis.web import ArcgisError
 
 PIXEL_TYPES = {
@@ -56,6 +57,8 @@ class Grid:
         Whether the file has a mask or an alpha band.
     palette
         (value, red, green, blue) of its own colour table.
+    turn
+        Width of the world in units of the CRS where x repeats, else 0.
     """
 
     shape_yx: tuple[int, int]
@@ -68,6 +71,7 @@ class Grid:
     shown: tuple[int, ...]
     masked: bool
     palette: tuple[tuple[int, int, int, int], ...]
+    turn: float = 0.0
 
 
 EMPTY = Grid(
@@ -139,14 +143,15 @@ def published(service: Service) -> ImageSource:
 
 
 def stored(id: str, title: str, path: Path) -> ImageSource:
-    """Return a raster of a store; `path` has been checked.
+    """Return a raster of a store.
 
     Raises
     ------
     RasterError
-        If it cannot be read.
+        If it is not one that may be opened (`geodl_lab.jobs.rasters`).
     """
     file = FileId.of(path, ours=False)
+    _check(file)
     grid = grid_of(file)
     classes = tuple(
         LabelClass(value, str(value), f"#{red:02x}{green:02x}{blue:02x}")
@@ -166,14 +171,17 @@ def grid_of(file: FileId) -> Grid:
     """
     with POOL.use(file) as dataset:
         alpha = [kind == ColorInterp.alpha for kind in dataset.colorinterp]
-        numbers = tuple(n for n, is_alpha in zip(dataset.indexes, alpha, strict=True) if not is_alpha)
+        numbers = tuple(
+            n for n, is_alpha in zip(dataset.indexes, alpha, strict=True) if not is_alpha
+        )
         if not numbers or np.dtype(dataset.dtypes[0]).kind not in "iuf":
             raise RasterError(f"pixels of {Path(file.path).name!r} are no real numbers")
+        crs = _crs(dataset)
         flags = dataset.mask_flag_enums[numbers[0] - 1]
         return Grid(
             shape_yx=dataset.shape,
             transform=_upright(dataset),
-            crs=_crs(dataset),
+            crs=crs,
             dtype=dataset.dtypes[numbers[0] - 1],
             nodata=dataset.nodatavals[numbers[0] - 1],
             numbers=numbers,
@@ -181,7 +189,19 @@ def grid_of(file: FileId) -> Grid:
             shown=_shown(dataset, numbers),
             masked=MaskFlags.per_dataset in flags,
             palette=_palette(dataset, numbers),
+            turn=_turn(crs),
         )
+
+
+def _turn(crs: CRS | None) -> float:
+    if crs is not None and crs.is_geographic:
+        return 360.0
+    return WORLD if crs == WEB_MERCATOR else 0.0
+
+
+@functools.lru_cache(1024)
+def _check(file: FileId) -> None:
+    check_raster(Path(file.path))
 
 
 def _upright(dataset: DatasetReader) -> Affine:

@@ -20,6 +20,8 @@ LOOK = 1024
 """Largest side in pixels of the coarse look; a raster that is no larger is seen exactly."""
 
 BINS = 256
+LARGEST = 1e100
+"""Numbers beyond this, and infinite ones, are left out: their squares cannot be summed."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ def _look(source: ImageSource, band: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _of_band(values: np.ndarray, valid: np.ndarray) -> Statistics:
     seen = values[valid]
-    seen = seen[np.isfinite(seen)] if seen.dtype.kind == "f" else seen
+    if seen.dtype.kind == "f":
+        seen = seen[np.abs(seen) < LARGEST]
     if not seen.size:
         return Statistics()
     first, last = float(seen.min()), float(seen.max())
