@@ -211,10 +211,10 @@ def _between(source: ImageSource, view: View, rows: np.ndarray, columns: np.ndar
     middle_y, middle_x = (knots_y[:-1] + knots_y[1:]) / 2, (knots_x[:-1] + knots_x[1:]) / 2
     checked = _exact(source, view, middle_y, middle_x)
     with np.errstate(invalid="ignore"):
-        wrong = np.abs(_hats(knots_y, middle_y, knots, knots_x, middle_x) - checked).max()
+        wrong = np.abs(_mixed(knots_y, middle_y, knots, knots_x, middle_x) - checked).max()
         pixel = np.abs(np.diff(knots, axis=1)).max() / STEP
     if np.isfinite(wrong) and wrong <= TOLERANCE * max(1.0, pixel):
-        return _hats(knots_y, rows, knots, knots_x, columns)
+        return _mixed(knots_y, rows, knots, knots_x, columns)
     return _exact(source, view, rows, columns)
 
 
@@ -223,7 +223,7 @@ def _knots(at: np.ndarray) -> np.ndarray:
     return np.linspace(at[0], at[-1] + (len(at) == 1), count)
 
 
-def _hats(
+def _mixed(
     knots_y: np.ndarray,
     rows: np.ndarray,
     knots: np.ndarray,
@@ -231,14 +231,17 @@ def _hats(
     columns: np.ndarray,
 ) -> np.ndarray:
     """Return what lies between knots (row, column, xy), linearly in both directions."""
-    down, across = _weights(knots_y, rows), _weights(knots_x, columns)
-    return np.stack([down @ knots[..., axis] @ across.T for axis in (0, 1)], axis=-1)
+    (above, low), (left, right) = _shares(knots_y, rows), _shares(knots_x, columns)
+    low, right = low[:, None, None], right[None, :, None]
+    down = knots[above] * (1 - low) + knots[above + 1] * low
+    return np.asarray(down[:, left] * (1 - right) + down[:, left + 1] * right)
 
 
-def _weights(knots: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Return (place, knot): how much of each knot makes each place."""
+def _shares(knots: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the knot before each place, and the share of the knot behind it."""
     step = (at - knots[0]) / (knots[1] - knots[0])
-    return np.clip(1 - np.abs(step[:, None] - np.arange(len(knots))), 0, None)
+    before = np.clip(step.astype(np.intp), 0, len(knots) - 2)
+    return before, step - before
 
 
 @dataclass(frozen=True)
@@ -278,17 +281,21 @@ def _span(places: np.ndarray, size: int) -> tuple[int, int]:
 
 def _coarser(at: tuple[np.ndarray, np.ndarray]) -> int:
     """Return how much coarser than the raster neighbouring places lie: a power of two."""
-    with np.errstate(invalid="ignore"):
-        steps = []
-        for axis in (0, 1):
-            moves = [np.abs(np.diff(p, axis=axis)) for p in at if p.shape[axis] > 1]
-            moves = [move for move in moves if move.size]
-            if moves:
-                step = np.hypot.reduce(np.broadcast_arrays(*moves)) if len(moves) > 1 else moves[0]
-                step = step[np.isfinite(step)]
-                steps.append(float(np.median(step)) if step.size else 1.0)
-    finest = min(steps, default=1.0)
-    return 2 ** max(0, int(math.log2(max(finest, 1.0) * 1.001)))
+    steps = [_step(at, axis) for axis in (0, 1)]
+    finest = min((step for step in steps if step is not None), default=1.0)
+    return 2 ** int(math.log2(max(finest, 1.0) * 1.001))
+
+
+def _step(at: tuple[np.ndarray, np.ndarray], axis: int) -> float | None:
+    """Return how far the places lie apart along an axis, mostly; from a few of them."""
+    total = np.zeros(())
+    for places in at:
+        if places.shape[axis] > 1:
+            few = tuple(slice(None, None, max(1, (size - 1) // 16)) for size in places.shape)
+            with np.errstate(invalid="ignore"):
+                total = np.hypot(total, np.diff(places, axis=axis)[few])
+    total = total[np.isfinite(total)]
+    return float(np.median(total)) if total.size and total.any() else None
 
 
 def _read(

@@ -146,10 +146,15 @@ def _ramp_of(source: ImageSource, rule: Rule) -> str:
 
 def _by_value(pixels: Pixels, table: tuple[tuple[int, int, int, int], ...]) -> np.ndarray:
     """Return colours of a table; a value that it lacks is transparent, as ArcGIS shows it."""
-    order = sorted(table)
+    values = pixels.values[0]
+    order = sorted({row[0]: row for row in table}.values())
     known = np.array([row[0] for row in order])
     colors = np.array([[*row[1:], 255] for row in order], np.uint8)
-    values = pixels.values[0]
+    if values.dtype == np.uint8:  # nearly always: one look instead of a search
+        is_byte = (known >= 0) & (known <= 255)
+        every = np.zeros((256, 4), np.uint8)
+        every[known[is_byte]] = colors[is_byte]
+        return every[np.where(pixels.valid[0], values, 0)] * pixels.valid[0][..., None]
     place = np.clip(np.searchsorted(known, values), 0, len(known) - 1)
     shown = pixels.valid[0] & (known[place] == values)
     return np.where(shown[..., None], colors[place], 0).astype(np.uint8)
