@@ -65,7 +65,7 @@ class Core(Protocol):
         request: Mapping[str, Any],
         priority: int = 0,
     ) -> Job:
-        """Accept a job; it is on the disk when this returns. Raises BusyError if the queue is full."""
+        """Accept a job; it is on the disk when this returns. BusyError if the queue is full."""
         ...
 
     def job(self, id: str, caller: Caller) -> Job:

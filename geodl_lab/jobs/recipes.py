@@ -35,7 +35,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """A rectangle in a CRS; ``crs`` is what `rasterio.crs.CRS.from_user_input` takes, "" the raster's."""
+    """A rectangle in a CRS: what `rasterio.crs.CRS.from_user_input` takes, "" the raster's."""
 
     left: float
     bottom: float
