@@ -78,11 +78,12 @@ def _extent(given: Any) -> Extent | None:
     left, bottom, right, top = sides
     if left >= right or bottom >= top:
         raise OptionError(f"the extent {shown(values)} is empty; xmin < xmax and ymin < ymax")
-    return Extent(*sides, crs=crs_of("spatialReference of extent", values.get("spatialReference")))
+    crs = crs_of("spatialReference of extent", values.get("spatialReference"))
+    return Extent(left, bottom, right, top, crs)
 
 
 def _cell_size(given: Any, here: Here) -> tuple[float | None, Ref | None]:
-    """Return the cell size, or whose it is; both None is the rasters' own, as MinOf and MaxOf say."""
+    """Return the cell size, or whose it is; both None (also MinOf, MaxOf) is the rasters' own."""
     if given is None or str(given).lower() in ("minof", "maxof"):
         return None, None
     if isinstance(given, dict) and {"x", "y"} <= given.keys():

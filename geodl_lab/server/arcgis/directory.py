@@ -80,8 +80,13 @@ async def server_info(request: Request) -> Response:
 async def services(request: Request) -> Response:
     """Tell the folders and the services that are in none."""
     given, path = await parameters(request), request.url.path.rstrip("/")
-    values = {"currentVersion": words.VERSION, "folders": list(FOLDERS.values()), "services": [TOOLS]}
-    links = {name: f"{path}/{name}" for name in (*FOLDERS.values(), "System/RasterAnalysisTools/GPServer")}  # fmt: skip
+    values = {
+        "currentVersion": words.VERSION,
+        "folders": list(FOLDERS.values()),
+        "services": [TOOLS],
+    }
+    places = (*FOLDERS.values(), f"{TOOLS['name']}/{TOOLS['type']}")
+    links = {place: f"{path}/{place}" for place in places}
     return show(given, values, title="Services", links=links)
 
 

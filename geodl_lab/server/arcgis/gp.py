@@ -142,7 +142,7 @@ def _item_of(core: Core, caller: Caller, service: str) -> str:
 
 
 def _known(request: Request, id: str) -> Job | None:
-    """Return a job, None if it is not there or not for this caller; ArcgisError for no id at all."""
+    """Return a job, None if it is not there for this caller; ArcgisError for what is no id."""
     if not JOB.fullmatch(id):
         raise ArcgisError(f"{id[:100]!r} is no id of a job; submitJob gives one", code=404)
     try:

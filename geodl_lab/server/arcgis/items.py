@@ -110,7 +110,9 @@ def search(items: Iterable[Item], query: str) -> list[Item]:
     refused: list[tuple[str, str]] = []
     for term in _TERM.finditer(query):
         field, text = (term["field"] or "").lower(), term["words"].strip('"').lower()
-        if (not field and text in ("and", "or", "not", "*", "")) or (field and field not in _FIELDS):
+        if (not field and text in ("and", "or", "not", "*", "")) or (
+            field and field not in _FIELDS
+        ):
             continue
         if term["no"]:
             refused.append((field, text))
@@ -150,4 +152,3 @@ def _list(text: str) -> list[str]:
         except GeodlError:
             pass
     return [one.strip() for one in text.split(",") if one.strip()]
-

@@ -45,7 +45,7 @@ def job_answer(job: Job, messages: Sequence[Message]) -> dict[str, Any]:
     answer = {
         "jobId": job.id,
         "jobStatus": words.status(job),
-        "messages": [{"type": words.MESSAGE[one.level], "description": one.text} for one in messages],
+        "messages": [_message(one.level, one.text) for one in messages],
         "results": {},
         "inputs": {
             name: {"paramUrl": f"inputs/{quote(name, safe='')}"} for name in inputs_of(job)
@@ -70,7 +70,7 @@ def lost_answer(id: str) -> dict[str, Any]:
     return {
         "jobId": id,
         "jobStatus": words.FAILED,
-        "messages": [{"type": words.MESSAGE[Level.ERROR], "description": text}],
+        "messages": [_message(Level.ERROR, text)],
         "results": {},
         "inputs": {},
         "progress": {"type": "default", "message": "failed", "percent": 0},
@@ -118,9 +118,15 @@ def service_url(name: str, kind: str, base: str) -> str:
     return f"{base}/arcgis/rest/services/Hosted/{name}{server[kind]}"
 
 
+def _message(level: Level, text: str) -> dict[str, str]:
+    return {"type": words.MESSAGE[level], "description": text}
+
+
 def _no_value(job: Job, kind: str, name: str, known: list[str]) -> ArcgisError:
     possible = ", ".join(known) or "none"
-    return ArcgisError(f"the job {job.id} has no {kind} {name[:100]!r}; it has {possible}", code=404)
+    return ArcgisError(
+        f"the job {job.id} has no {kind} {name[:100]!r}; it has {possible}", code=404
+    )
 
 
 def _raster(job: Job, core: Core, caller: Caller, base: str) -> dict[str, Any]:

@@ -50,7 +50,9 @@ class Given:
         """Return a parameter as text; raises OptionError where it is absent."""
         if not (text := self.text(name)):
             about = self._parameter(name).about
-            raise OptionError(f"{name} of {self.task.name} is missing; {about[0].lower()}{about[1:]}")
+            raise OptionError(
+                f"{name} of {self.task.name} is missing; {about[0].lower()}{about[1:]}"
+            )
         return text
 
     def truth(self, name: str) -> bool:
@@ -64,7 +66,9 @@ class Given:
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
         """Return a parameter that is one of some, or its default."""
-        return values.choice_of(name, self.text(name) or str(self._parameter(name).default), choices)
+        return values.choice_of(
+            name, self.text(name) or str(self._parameter(name).default), choices
+        )
 
     def rasters(self, name: str) -> tuple[Ref, ...]:
         """Return the rasters that a parameter names."""

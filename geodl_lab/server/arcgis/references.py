@@ -53,7 +53,7 @@ def _no_item(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """This server, as a client sees it.
+    """The server as a client sees it.
 
     Parameters
     ----------

@@ -181,7 +181,11 @@ _UNINSTALL = Task(
     "UninstallDeepLearningModel",
     "Uninstall Deep Learning Model",
     "Removes an installed model.",
-    (Parameter("modelItemId", "The id of its item, or its name.", required=True, aliases=("model",)),),
+    (
+        Parameter(
+            "modelItemId", "The id of its item, or its name.", required=True, aliases=("model",)
+        ),
+    ),
     Parameter("uninstallSucceed", "The id of its item."),
 )  # fmt: skip
 

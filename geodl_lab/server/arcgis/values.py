@@ -42,7 +42,9 @@ def object_of(name: str, given: Any) -> dict[str, Any]:
     """Return a JSON object, given as such or as its text; raises OptionError for anything else."""
     value = json_of(name, given) if isinstance(given, str) else given
     if not isinstance(value, dict):
-        raise OptionError(f'{name} is {shown(value)}; write a JSON object, as in {{"name": "value"}}')
+        raise OptionError(
+            f'{name} is {shown(value)}; write a JSON object, as in {{"name": "value"}}'
+        )
     return value
 
 
