@@ -258,8 +258,25 @@ class Uninstall:
     kind: Literal["uninstall"] = "uninstall"
 
 
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Nothing: what was asked cannot be told, which the job says and so fails at once."""
+
+    message: str
+    kind: Literal["failed"] = "failed"
+
+
 Recipe = (
-    Classify | Detect | Recognize | Change | Export | ListModels | ModelInfo | Install | Uninstall
+    Classify
+    | Detect
+    | Recognize
+    | Change
+    | Export
+    | ListModels
+    | ModelInfo
+    | Install
+    | Uninstall
+    | Failed
 )
 
 _RECIPES: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="kind")])
