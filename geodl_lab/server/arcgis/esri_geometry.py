@@ -195,7 +195,8 @@ def transform_bounds(
     """Return bounds (left, bottom, right, top) in another CRS; their edges are followed."""
     if source is None or target is None or source.equals(target, ignore_axis_order=True):
         return tuple(bounds)
-    return tuple(_transformer(source, target).transform_bounds(*bounds, densify_pts=21))
+    left, bottom, right, top = bounds
+    return _transformer(source, target).transform_bounds(left, bottom, right, top, densify_pts=21)
 
 
 def bring(
