@@ -10,7 +10,8 @@ from rasterio.transform import from_bounds
 from shapely.geometry.base import BaseGeometry
 
 from geodl_lab.server.arcgis.image_info import histograms, statistics
-from geodl_lab.server.arcgis.image_places import is_flat, parse_crs, parse_shape
+from geodl_lab.server.arcgis.image_places import is_flat
+from geodl_lab.server.arcgis.image_points import parse_shape
 from geodl_lab.server.arcgis.image_reads import Pixels, View, read_view
 from geodl_lab.server.arcgis.image_sources import ImageSource
 from geodl_lab.server.arcgis.image_statistics import LOOK, of_pixels
@@ -28,11 +29,9 @@ def compute_statistics(source: ImageSource, given: Parameters) -> dict[str, Any]
     ArcgisError
         If the geometry has no area.
     """
-    text = given.text("geometry")
-    if not text:
+    if not given.text("geometry"):
         return {**statistics(source), **histograms(source)}
-    crs = parse_crs(given.text("sr") or given.text("inSR"), "sr") or source.grid.crs
-    shape, crs = parse_shape(text, given.text("geometryType"), crs)
+    shape, crs = parse_shape(given, source)
     if not shape.area or is_flat(shape.bounds, (LOOK, LOOK)):
         raise ArcgisError("geometry has no area; give a polygon or an envelope")
     seen = [of_pixels(_pixels(source, shape, crs, band))[0] for band in range(_bands(source))]

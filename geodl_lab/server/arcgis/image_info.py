@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import json
 import math
 from typing import Any
 
 import numpy as np
 
+from geodl_lab.server.arcgis import words
 from geodl_lab.server.arcgis.image_formats import MEDIA, Encoding, write_picture
 from geodl_lab.server.arcgis.image_pictures import DEEPEST, TILE
 from geodl_lab.server.arcgis.image_places import WEB_MERCATOR, WORLD, box_json, crs_json
@@ -18,7 +18,6 @@ from geodl_lab.server.arcgis.image_sources import PIXEL_TYPES, Grid, ImageSource
 from geodl_lab.server.arcgis.image_statistics import statistics_of
 from geodl_lab.server.arcgis.web import ArcgisError
 
-VERSION = 11.3
 SWATCH = 20
 """Side of a legend's pictures, pixels."""
 
@@ -43,7 +42,7 @@ def describe(source: ImageSource) -> dict[str, Any]:
     seen = statistics_of(source)
     width, height = source.pixel_size
     return {
-        "currentVersion": VERSION,
+        "currentVersion": words.VERSION,
         "name": source.name,
         "description": source.title,
         "serviceDescription": source.title,
@@ -198,8 +197,3 @@ def _swatch(label: str, rgb: tuple[int, ...], index: int) -> dict[str, Any]:
         "label": label, "url": f"swatch{index}", "imageData": text, "contentType": media,
         "height": SWATCH, "width": SWATCH,
     }  # fmt: skip
-
-
-def as_text(values: Any) -> str:
-    """Return values as readable JSON."""
-    return json.dumps(values, indent=2, ensure_ascii=False)

@@ -10,7 +10,8 @@ from pyproj import CRS
 from shapely.geometry.base import BaseGeometry
 
 from geodl_lab.checks import number_of
-from geodl_lab.server.arcgis.image_places import crs_json, parse_crs, parse_shape
+from geodl_lab.server.arcgis.esri_geometry import parse_geometry
+from geodl_lab.server.arcgis.image_places import crs_json, parse_crs
 from geodl_lab.server.arcgis.image_reads import Pixels, read_points
 from geodl_lab.server.arcgis.image_sources import ImageSource
 from geodl_lab.server.arcgis.web import ArcgisError, Parameters
@@ -33,7 +34,7 @@ def identify(source: ImageSource, given: Parameters) -> dict[str, Any]:
     ArcgisError
         If the geometry cannot be read.
     """
-    shape, crs = _shape(given, source)
+    shape, crs = parse_shape(given, source)
     middle = shape.centroid
     xy = np.array([[middle.x, middle.y]])
     value = _texts(read_points(source, xy, crs))[0]
@@ -53,7 +54,7 @@ def samples(source: ImageSource, given: Parameters) -> dict[str, Any]:
     ArcgisError
         If the geometry cannot be read, or asks for too many.
     """
-    shape, crs = _shape(given, source)
+    shape, crs = parse_shape(given, source)
     xy = _places(shape, _count(given), _distance(given))
     if len(xy) > MOST:
         raise ArcgisError(f"that would be {len(xy)} samples; possible are {MOST}")
@@ -71,16 +72,20 @@ def samples(source: ImageSource, given: Parameters) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _shape(given: Parameters, source: ImageSource) -> tuple[BaseGeometry, CRS | None]:
+def parse_shape(given: Parameters, source: ImageSource) -> tuple[BaseGeometry, CRS | None]:
+    """Return the geometry of a request and its spatial reference, the raster's if it names none.
+
+    Raises
+    ------
+    ArcgisError
+        If there is none, or it cannot be read.
+    """
     text = given.text("geometry")
     if not text:
         raise ArcgisError("geometry is missing; give x,y or the JSON of a geometry")
-    reference = given.text("sr") or given.text("inSR")
-    crs = parse_crs(reference, "sr") or source.grid.crs
-    shape, crs = parse_shape(text, given.text("geometryType"), crs)
-    if shape.is_empty:
-        raise ArcgisError("geometry is empty; give x,y")
-    return shape, crs
+    crs = parse_crs(given.text("sr") or given.text("inSR"), "sr") or source.grid.crs
+    shape, found = parse_geometry(text, given.text("geometryType"), crs=crs)
+    return shape, parse_crs(found, "geometry") if found is not crs else crs
 
 
 def _texts(pixels: Pixels) -> list[list[str]]:

@@ -157,7 +157,7 @@ def _to_pixels(source: ImageSource, xy: np.ndarray) -> np.ndarray:
     """Return places (..., xy) of the raster's CRS as its (..., column and row), middles on .5."""
     inverse = ~source.grid.transform
     x, y = _wrapped(source, xy[..., 0]), xy[..., 1]
-    with np.errstate(invalid="ignore"):  # 0 * infinity
+    with np.errstate(invalid="ignore", over="ignore"):  # 0 * infinity
         columns = inverse.a * x + inverse.b * y + inverse.c
         rows = inverse.d * x + inverse.e * y + inverse.f
     return np.stack([columns, rows], axis=-1)

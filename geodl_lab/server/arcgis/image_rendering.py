@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from geodl_lab.checks import number_of
-from geodl_lab.server.arcgis.image_places import read_json
+from geodl_lab.server.arcgis.esri_geometry import parse_json
 from geodl_lab.server.arcgis.image_reads import Pixels
 from geodl_lab.server.arcgis.image_sources import ImageSource
 from geodl_lab.server.arcgis.image_statistics import Statistics, statistics_of
@@ -68,7 +68,7 @@ def parse_rule(text: str) -> Rule:
     ArcgisError
         If it names a function that is not possible here, or arguments that it cannot have.
     """
-    given = read_json(text, "renderingRule") if text else {}
+    given = parse_json(text, "renderingRule") if text else {}
     if not isinstance(given, dict):
         raise ArcgisError('renderingRule is no object; give {"rasterFunction": "None"}')
     name = str(given.get("rasterFunction") or given.get("name") or "")

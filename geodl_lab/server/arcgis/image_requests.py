@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from geodl_lab.checks import number_of
+from geodl_lab.server.arcgis.esri_geometry import parse_json
 from geodl_lab.server.arcgis.image_formats import VALUES, Encoding, find_format
 from geodl_lab.server.arcgis.image_places import (
     is_flat,
     moved_box,
     parse_box,
     parse_crs,
-    read_json,
 )
 from geodl_lab.server.arcgis.image_reads import View
 from geodl_lab.server.arcgis.image_rendering import Rule, parse_rule
@@ -192,7 +192,7 @@ def _nodata(text: str, source: ImageSource, bands: tuple[int, ...]) -> tuple[flo
     """Return noData: a number, numbers with commas or blanks, or JSON of either."""
     if not text:
         return ()
-    listed = read_json(text, "noData") if text.startswith("[") else text.replace(",", " ").split()
+    listed = parse_json(text, "noData") if text.startswith("[") else text.replace(",", " ").split()
     numbers = [number_of(value) for value in listed]
     known = tuple(number for number in numbers if number is not None)
     count = len(bands) or len(source.grid.numbers)

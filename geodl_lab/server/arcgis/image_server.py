@@ -12,16 +12,16 @@ import json
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from html import escape
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import Response
 
-from geodl_lab.errors import AccessError, GeodlError
+from geodl_lab.errors import AccessError
 from geodl_lab.jobs.core import Core
 from geodl_lab.jobs.job import Caller
 from geodl_lab.server.arcgis import image_info, image_points, image_sources
+from geodl_lab.server.arcgis.directory import show
 from geodl_lab.server.arcgis.image_area import compute_statistics
 from geodl_lab.server.arcgis.image_pictures import make_picture, make_tile
 from geodl_lab.server.arcgis.image_places import box_json
@@ -32,7 +32,6 @@ from geodl_lab.server.arcgis.web import (
     ArcgisError,
     Parameters,
     parameters,
-    respond,
 )
 from geodl_lab.server.context import base_url, caller_of, core_of
 
@@ -101,7 +100,9 @@ def _both(path: str, *names: str) -> Callable[[Any], Any]:
 @_both("")
 async def root(request: Request, folder: str, name: str) -> Response:
     """Describe the service."""
-    return await _answer(request, folder, name, lambda source, _: image_info.describe(source))
+    return await _answer(
+        request, folder, name, lambda source, _: image_info.describe(source), PAGES
+    )
 
 
 @_both("/identify", "geometry", "geometryType", "sr")
@@ -134,39 +135,43 @@ RESOURCES: dict[str, Callable[[ImageSource], Any]] = {
 """Resources that need no parameters; any other name is answered as not being there."""
 
 
+PAGES = ("exportImage", *RESOURCES)
+"""Resources that a page of the service leads to."""
+
+
 @_both("/exportImage", "bbox", "size", "format", "bboxSR", "imageSR", "bandIds", "pixelType",
        "noData", "noDataInterpretation", "interpolation", "compressionQuality", "renderingRule",
        "transparent")  # fmt: skip
 async def export_image(request: Request, folder: str, name: str) -> Response:
     """Return a picture, or values; with f=json where they are to be had."""
     given = await parameters(request)
-    try:
-        return await _exported(request, folder, name, given)
-    except (ArcgisError, GeodlError) as error:
-        return _refused(error, given)
+    source = await _source(request, folder, name)
+    if given.text("f").lower() == "image":
+        return await _picture(source, given)
+    asked = await _run(QUICK, parse_picture, given, source)
+    path = request.url.path.removesuffix("/").removesuffix("/exportImage")
+    suffix = asked.encoding.format.replace("jpgpng", "png")
+    height, width = asked.view.shape_yx
+    values = {
+        "href": f"{base_url(request)}{path}/output/{_encoded(given)}.{suffix}",
+        "width": width, "height": height,
+        "extent": box_json(asked.view.box, asked.view.crs), "scale": 0,
+    }  # fmt: skip
+    return show(given, values, title="exportImage", links={"Picture": values["href"]})
 
 
-@router.get("/{folder}/{name}/ImageServer/output/{file}", response_class=Response)
+@_both("/output/{file}")
 async def output(request: Request, folder: str, name: str, file: str) -> Response:
     """Return the picture that exportImage with f=json named."""
-    given = Parameters({})
-    try:
-        given = _decoded(file.partition(".")[0])
-        source = await _run(QUICK, find_source, core_of(request), caller_of(request), folder, name)
-        return await _picture(source, given)
-    except (ArcgisError, GeodlError) as error:
-        return _refused(error, given)
+    return await _picture(await _source(request, folder, name), _decoded(file.partition(".")[0]))
 
 
 @router.get("/{folder}/{name}/ImageServer/tile/{z}/{y}/{x}", response_class=Response)
 async def tile(request: Request, folder: str, name: str, z: str, y: str, x: str) -> Response:
     """Return a tile of a web map, row before column."""
-    try:
-        source = await _run(QUICK, find_source, core_of(request), caller_of(request), folder, name)
-        place = [int(part) if part.isdecimal() and len(part) < 12 else -1 for part in (z, y, x)]
-        data = await _run(QUICK, make_tile, source, *place)
-    except GeodlError as error:
-        return _refused(error, Parameters({"f": "json"}))
+    source = await _source(request, folder, name)
+    place = [int(part) if part.isdecimal() and len(part) < 12 else -1 for part in (z, y, x)]
+    data = await _run(QUICK, make_tile, source, *place)
     return Response(data, media_type="image/png", headers=NO_STORE)
 
 
@@ -190,37 +195,19 @@ async def _run(pool: ThreadPoolExecutor, call: Callable[..., Any], *arguments: A
     return await asyncio.get_running_loop().run_in_executor(pool, call, *arguments)
 
 
-async def _answer(request: Request, folder: str, name: str, resource: Resource) -> Response:
-    """Find the source and ask it, in a thread."""
+async def _source(request: Request, folder: str, name: str) -> ImageSource:
+    return await _run(QUICK, find_source, core_of(request), caller_of(request), folder, name)
+
+
+async def _answer(
+    request: Request, folder: str, name: str, resource: Resource, pages: tuple[str, ...] = ()
+) -> Response:
+    """Find the source and ask it, in a thread; a page has buttons to other ``pages`` below it."""
     given = await parameters(request)
-
-    def ask(core: Core, caller: Caller) -> Any:
-        return resource(find_source(core, caller, folder, name), given)
-
-    try:
-        values = await _run(QUICK, ask, core_of(request), caller_of(request))
-    except (ArcgisError, GeodlError) as error:
-        return _refused(error, given)
-    return _rendered(request, values, given)
-
-
-async def _exported(request: Request, folder: str, name: str, given: Parameters) -> Response:
-    source = await _run(QUICK, find_source, core_of(request), caller_of(request), folder, name)
-    if given.text("f").lower() == "image":
-        return await _picture(source, given)
-    asked = await _run(QUICK, parse_picture, given, source)
-    path = request.url.path.removesuffix("/").removesuffix("/exportImage")
-    suffix = asked.encoding.format.replace("jpgpng", "png")
-    height, width = asked.view.shape_yx
-    return _rendered(
-        request,
-        {
-            "href": f"{base_url(request)}{path}/output/{_encoded(given)}.{suffix}",
-            "width": width, "height": height,
-            "extent": box_json(asked.view.box, asked.view.crs), "scale": 0,
-        },
-        given,
-    )  # fmt: skip
+    values = await _run(QUICK, resource, await _source(request, folder, name), given)
+    path = request.url.path.rstrip("/")
+    links = {page: f"{path}/{page}" for page in pages}
+    return show(given, values, title=path.rpartition("/services/")[2], links=links)
 
 
 async def _picture(source: ImageSource, given: Parameters) -> Response:
@@ -242,28 +229,3 @@ def _decoded(name: str) -> Parameters:
         return Parameters({str(key): str(value) for key, value in kept.items()})
     except (ValueError, AttributeError, RecursionError):
         raise ArcgisError("there is no such picture; ask exportImage again", code=404) from None
-
-
-def _refused(error: ArcgisError | GeodlError, given: Parameters) -> Response:
-    if isinstance(error, GeodlError):
-        error = ArcgisError(str(error), code=404 if isinstance(error, AccessError) else 400)
-    return respond(error.body, given)
-
-
-def _rendered(request: Request, values: Any, given: Parameters) -> Response:
-    """Return JSON; for f=html, or without f, a page that a person can read."""
-    format = given.text("f", "html").lower()
-    if format in ("json", "pjson"):
-        return respond(values, given)
-    if format != "html":
-        message = f"f is {format[:40]!r}; possible are json, pjson, html"
-        return respond(ArcgisError(message).body, given)
-    return HTMLResponse(_page(request.url.path, values), headers=NO_STORE)
-
-
-def _page(path: str, values: Any) -> str:
-    title = escape(path.rpartition("/services/")[2])
-    return (
-        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title>"
-        f"<h1>{title}</h1><pre>{escape(image_info.as_text(values))}</pre></html>"
-    )

@@ -21,7 +21,7 @@ from geodl_lab.jobs.catalog import Service
 from geodl_lab.jobs.rasters import check_raster
 from geodl_lab.package import LabelClass
 from geodl_lab.server.arcgis.image_files import POOL, FileId
-from geodl_lab.server.arcgis.image_places import WEB_MERCATOR, WORLD, crs_of
+from geodl_lab.server.arcgis.image_places import WEB_MERCATOR, WORLD, parse_crs
 from geodl_lab.server.arcgis.web import ArcgisError
 
 PIXEL_TYPES = {
@@ -215,7 +215,7 @@ def _crs(dataset: DatasetReader) -> CRS | None:
         return None
     try:
         code = dataset.crs.to_epsg()
-        return crs_of(code or dataset.crs.to_wkt(), "the raster's CRS")
+        return parse_crs(code or dataset.crs.to_wkt(), "the raster's CRS")
     except (CRSError, ArcgisError):
         return None
 
