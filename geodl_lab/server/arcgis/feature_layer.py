@@ -21,9 +21,9 @@ from geodl_lab.server.arcgis.where import Column, Kind
 OBJECT_ID = "OBJECTID"
 
 OURS = {
-    "label": ("Class", '"label"'),
-    "label_id": ("Classvalue", '"label_id"'),
-    "score": ("Confidence", 'round("score" * 100.0, 4)'),
+    "label": ("Class", 't."label"'),
+    "label_id": ("Classvalue", 't."label_id"'),
+    "score": ("Confidence", 'round(t."score" * 100.0, 4)'),
 }
 """Names that ArcGIS users know for our columns, and their SQL; Confidence is in percent, 0..100."""
 
@@ -185,7 +185,9 @@ def read_layer(path: Path | None, version: int = 0) -> Layer:
             index=_index(connection, table, shape),
             geometry_type=GEOMETRY_TYPES.get(kind.upper(), "esriGeometryPolygon"),
             crs=_crs(connection, srs),
-            bounds=None if not count or None in bounds else (*bounds,),
+            bounds=None
+            if not count
+            else _bounds(connection, bounds, _index(connection, table, shape)),
             count=count,
             fields=_fields(key, [(c[1], c[2]) for c in columns if not c[5] and c[1] != shape]),
         )
@@ -200,6 +202,22 @@ def _index(connection: sqlite3.Connection, table: str, shape: str) -> str:
     name = f"rtree_{table}_{shape}"
     found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone()
     return quote(name) if found else ""
+
+
+def _bounds(
+    connection: sqlite3.Connection, said: list[float | None], index: str
+) -> tuple[float, float, float, float] | None:
+    """Return what the table of contents says, or else the R-tree."""
+    if None in said and index:
+        said = list(
+            connection.execute(
+                f"SELECT min(minx), min(miny), max(maxx), max(maxy) FROM {index}"
+            ).fetchone()
+        )
+    left, bottom, right, top = said
+    if left is None or bottom is None or right is None or top is None:
+        return None
+    return left, bottom, right, top
 
 
 def _crs(connection: sqlite3.Connection, srs: int) -> pyproj.CRS | None:
@@ -232,7 +250,7 @@ def _fields(key: str, columns: list[tuple[str, str]]) -> tuple[Field, ...]:
     for name, declared in columns:
         kind, length = _type(declared)
         if kind:
-            sql = OURS[name][1] if ours and name in OURS else quote(name)
+            sql = OURS[name][1] if ours and name in OURS else f"t.{quote(name)}"
             fields.append(Field(names[name], kind, _column_sql(sql, kind), length))
     return tuple(fields)
 

@@ -10,7 +10,7 @@ import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import lark
 
@@ -165,7 +165,7 @@ def parse(text: str) -> Node:
             f"where has {len(text)} characters, at most {MOST_CHARACTERS} are read; ask in parts"
         )
     try:
-        return _parser().parse(text)
+        return cast(Node, _parser().parse(text))  # the transformer leaves no tree
     except lark.exceptions.UnexpectedInput as error:
         raise _unreadable(text, error) from None
     except lark.exceptions.VisitError as error:
@@ -277,12 +277,9 @@ def _operand(value: Value, columns: Mapping[str, Column]) -> tuple[Sql, Kind]:
                 f"where names the field {value.text!r}; there are {', '.join(sorted(columns))}"
             )
         return Sql(column.sql), column.kind
-    depth, inner = 0, value
-    while isinstance(inner.value, Call):
-        depth, inner = depth + 1, inner.value
-    if depth:
+    if isinstance(value.value, Call):
         raise ArcgisError("where: UPPER and LOWER take a field or a text, not each other")
-    operand, kind = _operand(inner.value, columns)
+    operand, kind = _operand(value.value, columns)
     if kind != "text":
         raise ArcgisError(f"where: {value.function} is for texts, not for numbers")
     return Sql(f"{value.function}({operand.text})", operand.values), "text"
@@ -316,12 +313,13 @@ def _glob(pattern: str, escape: str) -> str:
     """Return a LIKE pattern as one of GLOB, which tells upper from lower case."""
     if len(escape) > 1:
         raise ArcgisError(f"where: ESCAPE is {escape!r}; give one character")
-    wild = {"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}
+    plain = {"*": "[*]", "?": "[?]", "[": "[[]"}
+    wild = {**plain, "%": "*", "_": "?"}
     found, characters = [], iter(pattern)
     for one in characters:
         if escape and one == escape:
-            one = next(characters, "")
-            found.append({"*": "[*]", "?": "[?]", "[": "[[]"}.get(one, one))
+            escaped = next(characters, "")
+            found.append(plain.get(escaped, escaped))
         else:
             found.append(wild.get(one, one))
     return re.sub(r"\*{2,}", "*", "".join(found))
@@ -338,14 +336,10 @@ def _worded(value: Value) -> str:
 
 
 def _unreadable(text: str, error: lark.exceptions.UnexpectedInput) -> ArcgisError:
-    at = error.pos_in_stream if error.pos_in_stream is not None else -1
-    at = at if 0 <= at < len(text) and not _is_end(error) else len(text)
+    ended = isinstance(error, lark.exceptions.UnexpectedToken) and error.token.type == "$END"
+    at = len(text) if ended else (error.pos_in_stream or 0)
     near = f"near {text[at : at + 30]!r}" if at < len(text) else "where it ends"
     return ArcgisError(
         f"where cannot be read at character {at + 1}, {near}; it takes comparisons such as "
         "Class = 'tree', LIKE, IN, BETWEEN and IS NULL, joined by AND, OR and NOT"
     )
-
-
-def _is_end(error: lark.exceptions.UnexpectedInput) -> bool:
-    return isinstance(error, lark.exceptions.UnexpectedToken) and error.token.type == "$END"
