@@ -150,6 +150,13 @@ def check_sums(path: Path, sums: Iterable[tuple[Window, str]]) -> None:
                 raise OSError("what was read back differs from what was written")
 
 
+def sums_of(path: Path) -> Iterator[tuple[Window, str]]:
+    """Yield windows of a raster with the checksums of their pixels."""
+    with rasterio.open(path) as file:
+        for window in _squares(file.shape, settings.CHUNK):
+            yield window, _crc(file.read(window=_place(window)))
+
+
 @contextlib.contextmanager
 def gdal_limits() -> Iterator[None]:
     """Keep GDAL's cache small, use all cores, and say nothing of photos without a place."""
