@@ -58,7 +58,8 @@ class Checkpoint:
     def commit(self, chunk: Window, write: Callable[[Path], None]) -> None:
         """Have a block file written beside, sync it and give it its name."""
         path = self.path(chunk)
-        rough = path.with_name(f"rough-{path.name}")
+        # Of this process alone: a step may be done twice at one time.
+        rough = path.with_name(f"rough-{os.getpid()}-{path.name}")
         write(rough)
         sync(rough)
         rough.replace(path)

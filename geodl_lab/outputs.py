@@ -32,6 +32,7 @@ from geodl_lab.raster_files import (
     RasterFile,
     Snap,
     check_sums,
+    describe,
     gdal_limits,
     sums_of,
 )
@@ -133,6 +134,14 @@ def to_cog(
         check_sums(path, sums_of(source) if sums is None else sums)
     if classes:
         sidecar(classes).write(f"{path}.aux.xml", encoding="utf-8")
+
+
+def copy_raster(source: Path, path: Path, raster: RasterFile) -> None:
+    """Copy a VRT to a COG that says about itself what ``raster`` does; errors as in `to_cog`."""
+    with gdal_limits():
+        with rasterio.open(source, "r+") as file:
+            describe(file, raster)
+        to_cog(source, path, classes=raster.classes)
 
 
 def room_for(raster: RasterFile) -> int:

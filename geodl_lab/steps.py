@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -209,8 +209,11 @@ class PixelSteps:
         """Return the chunks that are still to be computed."""
         run = self.of.run
         chunks, count = self._chunks(), run.planned.grid.windows
-        missing = tuple(chunk for chunk in chunks if not self._holds(chunk))
-        return Todo(run.area, missing, sum(map(count, chunks)))
+        return Todo(run.area, self.left(chunks), sum(map(count, chunks)))
+
+    def left(self, chunks: Iterable[Window]) -> tuple[Window, ...]:
+        """Return those of some chunks that are not finished."""
+        return tuple(chunk for chunk in chunks if not self._holds(chunk))
 
     def compute(
         self,
@@ -312,6 +315,10 @@ class ObjectSteps:
         """Return what is still to be looked at, as far as is known; ask again when it is done."""
         return explore(self.of.run, self.blocks, side=self.side)
 
+    def left(self, chunks: Iterable[Window]) -> tuple[Window, ...]:
+        """Return those of some chunks that are not finished."""
+        return tuple(chunk for chunk in chunks if not self.blocks.holds(chunk))
+
     def compute(
         self,
         todo: Todo,
@@ -348,7 +355,7 @@ class ObjectSteps:
 
 
 def write_frames(
-    frames: Iterator[geopandas.GeoDataFrame],
+    frames: Iterable[geopandas.GeoDataFrame],
     template: geopandas.GeoDataFrame,
     paths: Sequence[Path],
 ) -> int:
