@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from geodl_lab.jobs import model_works, pixel_works, recipes
+from geodl_lab.jobs import export_works, model_works, pixel_works, recipes
 from geodl_lab.jobs.recipes import Recipe
 from geodl_lab.jobs.resolved import Resolved
 from geodl_lab.jobs.works import Work
@@ -14,6 +14,7 @@ from geodl_lab.jobs.works import Work
 MAKERS: dict[type, Callable[[Any, Resolved, Path], Work]] = {
     recipes.Classify: pixel_works.classify_work,
     recipes.Change: pixel_works.change_work,
+    recipes.Export: export_works.make_export,
     recipes.ListModels: model_works.list_models_work,
     recipes.ModelInfo: model_works.model_info_work,
     recipes.Install: model_works.install_work,
