@@ -42,14 +42,14 @@ def refuse(scope: Scope, status: int, message: str, *, headers: Mapping[str, str
     if status in RETRY:
         headers = {"Retry-After": RETRY[status], **headers}
     if is_arcgis(scope):
-        return arcgis.refuse(status, message, headers)
+        return arcgis.refuse(scope, status, message, headers)
     return JSONResponse({"error": {"code": status, "message": message}}, status, headers)
 
 
 def refuse_token(scope: Scope, *, given: bool) -> Response:
     """Return that a key or token is missing, or that the given one is not valid."""
     if is_arcgis(scope):
-        return arcgis.refuse_token(given)
+        return arcgis.refuse_token(scope, given=given)
     if given:
         return refuse(scope, 403, "The key or token is not valid; ask the operator for one.")
     words = "A key is needed; send it as the header X-API-KEY, or as Authorization: Bearer KEY."
@@ -64,14 +64,14 @@ def is_arcgis(scope: Scope) -> bool:
 def on_arcgis(request: Request, error: Exception) -> Response:
     """Answer an error that a face of ArcGIS raised."""
     assert isinstance(error, ArcgisError)
-    return arcgis.answer(error)
+    return arcgis.answer(request.scope, error)
 
 
 def on_ours(request: Request, error: Exception) -> Response:
     """Answer an error of the package by the table."""
     status = next(status for kind, status in STATUS if isinstance(error, kind))
     if is_arcgis(request.scope) and status == 404:
-        return arcgis.answer(ArcgisError(str(error), code=404))
+        return arcgis.answer(request.scope, ArcgisError(str(error), code=404))
     return refuse(request.scope, status, str(error))
 
 
