@@ -120,6 +120,11 @@ class Core:
         return self._catalog
 
     @property
+    def devices(self) -> tuple[str, ...]:
+        """What computes; empty until the workers are there."""
+        return self._workers.devices
+
+    @property
     def figures(self) -> Figures:
         """What there is to measure: queue, workers, what was done since the start."""
         counts = self._store.counts()

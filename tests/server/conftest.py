@@ -9,8 +9,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from geodl_lab import errors
-from geodl_lab.jobs.job import State
-from geodl_lab.jobs.meters import Meters
+from geodl_lab.jobs.figures import Tally
 from geodl_lab.server.app import make_app
 from geodl_lab.server.arcgis.web import ArcgisError
 from geodl_lab.server.context import tokens_of, visitor_of
@@ -23,11 +22,14 @@ KEY, OTHER, ADMIN = "key-of-one", "key-of-another", "key-of-the-admin"
 class FakeCore:
     """What the server itself asks of a core."""
 
-    def __init__(self, options=None):
-        self.options, self.meters, self.workers_ready = options, Meters(), False
+    devices = ()
 
-    def counts(self):
-        return {State.PENDING: 3, State.RUNNING: 1}
+    def __init__(self, options=None):
+        self.options, self.tally = options, Tally()
+
+    @property
+    def figures(self):
+        return self.tally.figures(pending=3, running=1, devices=self.devices)
 
     def close(self):
         pass

@@ -70,9 +70,10 @@ def test_what_is_open_answers_anybody(app, ask, path):
 
 def test_portals_self_answers_anybody_but_with_a_wrong_key(app, ask):
     server, path = app(), "/portal/sharing/rest/portals/self"
-    assert ask(server, path).json()["owner"] is None
-    assert ask(server, path, key=KEY).json()["owner"] == owner_of(KEY)
-    assert ask(server, path, key="wrong").json()["error"]["code"] == 498
+    for form in ({}, {"params": {"f": "json"}}):
+        assert "error" not in ask(server, path, **form).text
+        assert "error" not in ask(server, path, key=KEY, **form).text
+        assert ask(server, path, key="wrong", **form).json()["error"]["code"] == 498
 
 
 @pytest.mark.parametrize(
