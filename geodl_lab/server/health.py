@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, Metric
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    SummaryMetricFamily,
-)
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from geodl_lab._version import __version__
-from geodl_lab.jobs.figures import Figures
+from geodl_lab.jobs.job import State
+from geodl_lab.jobs.meters import Meters
 from geodl_lab.server.arcgis.web import NO_STORE
-from geodl_lab.server.context import core_of
 
 SECONDS = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
 METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH")
 
 router = APIRouter(tags=["server"])
+
+
+class Watched(Protocol):
+    """What of the core is looked at."""
+
+    @property
+    def meters(self) -> Meters:
+        """What the runner counts."""
+        ...
+
+    @property
+    def workers_ready(self) -> bool:
+        """Whether all workers have started."""
+        ...
+
+    def counts(self) -> Mapping[State, int]:
+        """Return how many jobs are in each state."""
+        ...
 
 
 class Metrics:
@@ -48,13 +63,14 @@ class Metrics:
 @router.get("/health", response_model=None, responses={503: {"description": "It is stopping."}})
 async def health(request: Request) -> Response:
     """Tell whether the server answers: 200, or 503 while it stops. Workers may still start."""
-    stopping = request.app.state.stopping
+    state = request.app.state
+    workers = "ready" if state.core.workers_ready else "starting"
     answer = {
-        "status": "stopping" if stopping else "ok",
+        "status": "stopping" if state.stopping else "ok",
         "version": __version__,
-        "workers": "ready" if core_of(request).devices else "starting",
+        "workers": workers,
     }
-    return JSONResponse(answer, 503 if stopping else 200, headers=NO_STORE)
+    return JSONResponse(answer, 503 if state.stopping else 200, headers=NO_STORE)
 
 
 @router.get(
@@ -63,31 +79,27 @@ async def health(request: Request) -> Response:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 def metrics(request: Request) -> Response:
-    """Return counters and gauges in the text format of Prometheus; nothing names a user."""
+    """Return counters and gauges in the text format of Prometheus."""
+    state = request.app.state
     jobs = CollectorRegistry()
-    jobs.register(_Jobs(core_of(request).figures))
-    text = generate_latest(jobs) + generate_latest(request.app.state.metrics.registry)
+    jobs.register(_Jobs(state.core.counts()))
+    text = b"".join(
+        map(generate_latest, (jobs, state.core.meters.registry, state.metrics.registry))
+    )
     return Response(text, headers={**NO_STORE, "Content-Type": CONTENT_TYPE_LATEST})
 
 
 class _Jobs(Collector):
-    """The figures of the core as Prometheus has them."""
+    """The jobs by state, as they are now."""
 
-    def __init__(self, figures: Figures) -> None:
-        self.figures = figures
+    def __init__(self, counts: Mapping[State, int]) -> None:
+        self.counts = counts
 
     def collect(self) -> Iterable[Metric]:
-        """Yield all of them."""
-        now = self.figures
-        yield GaugeMetricFamily("geodl_queue_length", "Jobs that wait.", now.pending)
-        yield GaugeMetricFamily("geodl_jobs_running", "Jobs that are under way.", now.running)
-        yield GaugeMetricFamily("geodl_devices", "What computes.", len(now.devices))
-        yield CounterMetricFamily("geodl_pixels", "Pixels that were computed.", now.pixels)
-        ended = CounterMetricFamily("geodl_jobs", "Jobs that ended.", labels=["kind", "state"])
-        took = SummaryMetricFamily("geodl_job_seconds", "How long jobs ran.", labels=["kind"])
-        for (kind, state), count in now.ended.items():
-            ended.add_metric([kind, state], count)
-        for kind, seconds in now.seconds.items():
-            count = sum(number for (one, _), number in now.ended.items() if one == kind)
-            took.add_metric([kind], count, seconds)
-        yield from (ended, took)
+        """Yield the gauges."""
+        gauge = GaugeMetricFamily("geodl_jobs", "Jobs that are kept, by state.", labels=["state"])
+        for state in State:
+            gauge.add_metric([state], self.counts.get(state, 0))
+        yield gauge
+        waiting = self.counts.get(State.PENDING, 0)
+        yield GaugeMetricFamily("geodl_queue_length", "Jobs that wait.", value=waiting)

@@ -9,7 +9,8 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from geodl_lab import errors
-from geodl_lab.jobs.figures import Tally
+from geodl_lab.jobs.job import State
+from geodl_lab.jobs.meters import Meters
 from geodl_lab.server.app import make_app
 from geodl_lab.server.arcgis.web import ArcgisError
 from geodl_lab.server.context import tokens_of, visitor_of
@@ -22,14 +23,11 @@ KEY, OTHER, ADMIN = "key-of-one", "key-of-another", "key-of-the-admin"
 class FakeCore:
     """What the server itself asks of a core."""
 
-    devices = ()
-
     def __init__(self, options=None):
-        self.options, self.tally = options, Tally()
+        self.options, self.meters, self.workers_ready = options, Meters(), False
 
-    @property
-    def figures(self):
-        return self.tally.figures(pending=3, running=1, devices=self.devices)
+    def counts(self):
+        return {State.PENDING: 3, State.RUNNING: 1}
 
     def close(self):
         pass
