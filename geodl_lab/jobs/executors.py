@@ -59,7 +59,7 @@ class ProcessExecutor(Executor):
         return 1
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Call a function with arguments by position.
+        """Call a function that raises nothing (`worker.run_step`) with arguments by position.
 
         Its future raises CrashError if the process dies meanwhile.
         """

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import parse_qs
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
@@ -42,14 +44,16 @@ def refuse(scope: Scope, status: int, message: str, *, headers: Mapping[str, str
     if status in RETRY:
         headers = {"Retry-After": RETRY[status], **headers}
     if is_arcgis(scope):
-        return arcgis.refuse(scope, status, message, headers)
+        return arcgis.refuse(status, message, headers)
     return JSONResponse({"error": {"code": status, "message": message}}, status, headers)
 
 
 def refuse_token(scope: Scope, *, given: bool) -> Response:
     """Return that a key or token is missing, or that the given one is not valid."""
     if is_arcgis(scope):
-        return arcgis.refuse_token(scope, given=given)
+        if _is_for_a_person(scope):
+            return arcgis.ask_for_key(scope["path"], given=given)
+        return arcgis.refuse_token(given)
     if given:
         return refuse(scope, 403, "The key or token is not valid; ask the operator for one.")
     words = "A key is needed; send it as the header X-API-KEY, or as Authorization: Bearer KEY."
@@ -61,17 +65,23 @@ def is_arcgis(scope: Scope) -> bool:
     return scope["path"] == "/arcgis" or scope["path"].startswith("/arcgis/")
 
 
+def _is_for_a_person(scope: Scope) -> bool:
+    """Tell whether a browser shows the answer, as far as it says so."""
+    asked = parse_qs(scope["query_string"].decode("latin-1")).get("f", ["html"])
+    return asked[0].lower() == "html" and "text/html" in Headers(scope=scope).get("accept", "")
+
+
 def on_arcgis(request: Request, error: Exception) -> Response:
     """Answer an error that a face of ArcGIS raised."""
     assert isinstance(error, ArcgisError)
-    return arcgis.answer(request.scope, error)
+    return arcgis.answer(error)
 
 
 def on_ours(request: Request, error: Exception) -> Response:
     """Answer an error of the package by the table."""
     status = next(status for kind, status in STATUS if isinstance(error, kind))
     if is_arcgis(request.scope) and status == 404:
-        return arcgis.answer(request.scope, ArcgisError(str(error), code=404))
+        return arcgis.answer(ArcgisError(str(error), code=404))
     return refuse(request.scope, status, str(error))
 
 
