@@ -188,7 +188,7 @@ def test_pages_are_for_people_and_escape_all(client, core):
 def test_a_browser_without_a_key_gets_a_page_to_enter_it(client):
     accept = {"accept": "text/html,*/*"}
     page = client.get(f"/arcgis{CLASSIFY}", headers=accept)
-    assert "Token Required" in page.text
+    assert "A key is needed" in page.text
     assert 'type="password"' in page.text
     answer = client.get(f"/arcgis{CLASSIFY}?f=json", headers=accept).json()
     assert answer["error"]["code"] == 499
