@@ -264,9 +264,14 @@ def open_core(options: CoreOptions, *, resolve: Resolve | None = None) -> Core:
         If the folder is in use by another server, or folder or database cannot be used.
     """
     os.environ.update(ENVIRONMENT)
-    core = Core(options, resolve or importlib.import_module("geodl_lab.jobs.inputs").resolve)
+    core = Core(options, resolve or _resolved_later)
     core.start()
     return core
+
+
+def _resolved_later(recipe: Recipe, core: Core, caller: Caller, folder: Path) -> Resolved:
+    """Call `inputs.resolve`, whose libraries a server that starts does not wait for."""
+    return importlib.import_module("geodl_lab.jobs.inputs").resolve(recipe, core, caller, folder)
 
 
 class _Hand:

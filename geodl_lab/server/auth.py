@@ -30,6 +30,7 @@ OPEN = frozenset(
         "/arcgis/sharing/rest",
         "/arcgis/sharing/rest/info",
         "/arcgis/sharing/rest/generateToken",
+        "/arcgis/tokens",
         "/arcgis/tokens/generateToken",
     }
 )

@@ -66,7 +66,7 @@ class ServerOptions:
     host: str = "127.0.0.1"
     port: int = 8000
     data_dir: Path = Path("geodl-data")
-    api_keys: tuple[str, ...] = ()
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
     admin_key: str = field(default="", repr=False)
     no_auth: bool = False
     stores: Mapping[str, Path] = field(default_factory=dict)

@@ -23,7 +23,7 @@ from geodl_lab.errors import OptionError, OutputError
 from geodl_lab.jobs.core import Core, CoreOptions
 from geodl_lab.server import logs
 from geodl_lab.server.app import make_app
-from geodl_lab.server.options import STATE_FILE, ServerOptions
+from geodl_lab.server.options import STATE_FILE, ServerOptions, is_loopback
 from geodl_lab.server.tls import Tls, tls_files
 from geodl_lab.server.tokens import KEY_FILE, Tokens, kept_key, kept_secret, write_private
 
@@ -93,9 +93,9 @@ def run(
         core = open_core(options.core)
         try:
             _serve(options, core, sock, stop, until_eof=until_eof)
+            LOG.info("stopping: steps that run are finished, jobs go on at the next start")
         finally:
             core.close()
-            LOG.info("stopped")
 
 
 def _serve(
@@ -135,8 +135,11 @@ def listening(options: ServerOptions) -> Iterator[socket.socket]:
         )[0]
         sock = socket.create_server(address[:2], family=family, backlog=2048)
     except OSError as error:
+        # of what Python adds to the words of the system, nothing helps
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else error.strerror
         raise OptionError(
-            f"cannot listen on {host} port {options.port}: {error.strerror or error}; "
+            f"cannot listen on {host} port {options.port}: {reason}; "
             "choose another host or port (port 0 takes a free one)"
         ) from None
     with sock:
@@ -202,6 +205,8 @@ def _announce(options: ServerOptions, url: str, tls: Tls | None, made: str) -> N
         lines.append(f"API key: the one in {options.data_dir / KEY_FILE}")
     if options.no_auth:
         lines.append("no key is needed: every program on this machine may do everything")
+    if tls is None and not is_loopback(options.host):
+        lines.append("keys can be read on their way here: serve https, or put a proxy before it")
     if tls and tls.ca:
         lines.append(f"authority that clients must trust: {tls.ca.absolute()}")
     print("\n".join(lines), file=sys.stderr, flush=True)
