@@ -28,7 +28,7 @@ from geodl_lab.fetch import Fetcher
 from geodl_lab.grid import Window
 from geodl_lab.jobs.rasters import UNTRUSTED_ENV, check_raster
 from geodl_lab.jobs.recipes import Extent
-from geodl_lab.jobs.remote import answered, ask, below, crs_of
+from geodl_lab.jobs.remote import answered, ask, below, crs_of, plain
 from geodl_lab.staging import staged
 
 TYPES = {
@@ -90,6 +90,7 @@ def describe(url: str, fetcher: Fetcher) -> ImageService:
     AccessError
         If it cannot be asked, or says nothing that fits.
     """
+    url = plain(url)
     values = ask(fetcher, url, {})
     try:
         return _described(url, values)

@@ -255,4 +255,4 @@ def _published(service: Service) -> tuple[Path, ...]:
     if Path(path).suffix.lower() != ".vrt":
         return (Path(path),)
     with rasterio.open(path) as mosaic:  # of ours over files beside it
-        return tuple(Path(file) for file in mosaic.files[1:])
+        return tuple(Path(file) for file in mosaic.files if file.lower().endswith(".tif"))

@@ -68,13 +68,15 @@ class ModelInputs:
         target = checked_url(url)
         if CONTENT.fullmatch(target.path):
             target = target.copy_with(path=f"{target.path.rstrip('/')}/data")
-        done = self._place("fetched")
+        package, done = self._place("package.dlpk"), self._place("fetched")
+        if package.exists():
+            return str(package)
         if not done.exists():
             self.fetcher.download(str(target), done, most_bytes=MAX_BYTES)
         with done.open("rb") as file:
             begin = file.read(4)
         if begin == SIGNATURE:
-            return self.from_file(done)
+            return str(done.replace(package))
         if done.stat().st_size <= SMALL and begin.lstrip()[:1] == b"{":
             return self.from_emd(done.read_text(encoding="utf-8", errors="replace"), base=url)
         raise ModelError(

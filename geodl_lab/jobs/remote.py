@@ -34,6 +34,12 @@ def kind_of(url: str) -> str:
     return "image" if found["kind"].lower() == "imageserver" else "features"
 
 
+def plain(url: str) -> str:
+    """Return a service's address without a final slash."""
+    target = checked_url(url)
+    return str(target.copy_with(path=target.path.rstrip("/") or "/"))
+
+
 def below(url: str, path: str) -> str:
     """Return the address of ``path`` below a service's own, with the query that it came with."""
     target = checked_url(url)
