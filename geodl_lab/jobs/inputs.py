@@ -23,6 +23,7 @@ from geodl_lab.jobs.catalog import Service
 from geodl_lab.jobs.core import Core
 from geodl_lab.jobs.image_services import describe, download_image, download_window
 from geodl_lab.jobs.job import Caller
+from geodl_lab.jobs.model_inputs import ModelInputs
 from geodl_lab.jobs.rasters import check_raster
 from geodl_lab.jobs.recipes import Context, Extent, Recipe, Ref
 from geodl_lab.jobs.remote import kind_of
@@ -161,9 +162,6 @@ class Inputs:
         """Return what `geodl_lab.open_model` takes for a model; "" where none is named."""
         if ref is None or ref.kind == "model":
             return "" if ref is None else ref.value
-        # Readers of models load much that a server without jobs does not need.
-        from geodl_lab.jobs.model_inputs import ModelInputs  # noqa: PLC0415
-
         models = ModelInputs(
             self.core.store_path, self._item_file, self.fetcher, self.folder / MODEL
         )
@@ -224,7 +222,7 @@ class Inputs:
         return download_image(service, path, self.fetcher, extent=extent)
 
     def _features(self, url: str) -> Path:
-        from geodl_lab.jobs.feature_services import download_features  # noqa: PLC0415 (slow)
+        from geodl_lab.jobs.feature_services import download_features  # noqa: PLC0415  (slow to import)
 
         path = self._place(url, ending=".gpkg")
         return path if path.exists() else download_features(url, path, self.fetcher)

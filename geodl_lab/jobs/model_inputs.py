@@ -18,7 +18,6 @@ from geodl_lab.addresses import checked_url
 from geodl_lab.checkpoints import sync
 from geodl_lab.errors import AccessError, ModelError
 from geodl_lab.fetch import Fetcher
-from geodl_lab.packages.zips import MAX_BYTES, SIGNATURE
 
 NAMED = ("ModelFile", "InferenceFunction")
 """Keys of a definition that name files."""
@@ -30,8 +29,10 @@ ENDINGS = (".emd", ".dlpk", ".zip", ".json", ".onnx", ".pt", ".pth", ".safetenso
 SHARE = re.compile(r"[\\/](?:rasterStores|fileShares)[\\/]+(?P<path>.*)", re.IGNORECASE)
 ITEM = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
 CONTENT = re.compile(r".*/content/items/[0-9a-f]{32}/?", re.IGNORECASE)
-SMALL = 2**24
-"""Bytes of a definition."""
+SMALL, MAX_BYTES = 2**24, 2**33
+"""Bytes of a definition, and of a package or a file of one."""
+
+ZIP = b"PK\x03\x04"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class ModelInputs:
         if path.is_dir() or path.suffix.lower() in ENDINGS:
             return str(path)
         with path.open("rb") as file:
-            ending = ".dlpk" if file.read(4) == SIGNATURE else ".emd"
+            ending = ".dlpk" if file.read(4) == ZIP else ".emd"
         return str(self._copied(path, f"package{ending}"))
 
     def from_url(self, url: str) -> str:
@@ -75,7 +76,7 @@ class ModelInputs:
             self.fetcher.download(str(target), done, most_bytes=MAX_BYTES)
         with done.open("rb") as file:
             begin = file.read(4)
-        if begin == SIGNATURE:
+        if begin == ZIP:
             return str(done.replace(package))
         if done.stat().st_size <= SMALL and begin.lstrip()[:1] == b"{":
             return self.from_emd(done.read_text(encoding="utf-8", errors="replace"), base=url)
