@@ -28,7 +28,7 @@ from geodl_lab.jobs.rasters import check_raster
 from geodl_lab.jobs.recipes import Context, Extent, Recipe, Ref
 from geodl_lab.jobs.remote import kind_of
 from geodl_lab.jobs.resolved import Resolved
-from geodl_lab.jobs.stores import rasters_in
+from geodl_lab.jobs.stores import raster_names
 from geodl_lab.jobs.works import is_cancelled
 
 FOLDER, MODEL = "inputs", "model"
@@ -179,7 +179,10 @@ class Inputs:
 
     def _stored(self, reference: str) -> tuple[Path, ...]:
         path = self.core.store_path(reference)
-        return rasters_in(path) if path.is_dir() else (path,)
+        if not path.is_dir():
+            return (path,)
+        top = reference.rstrip("/")
+        return tuple(self.core.store_path(f"{top}/{name}") for name in raster_names(path))
 
     def _of_item(self, id: str) -> tuple[Path, ...]:
         item = self.core.item(id, self.caller)

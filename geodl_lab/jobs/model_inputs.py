@@ -17,7 +17,7 @@ from typing import Any
 from geodl_lab.addresses import checked_url
 from geodl_lab.checkpoints import sync
 from geodl_lab.errors import AccessError, ModelError
-from geodl_lab.fetch import Fetcher
+from geodl_lab.fetch import Fetcher, disk_errors
 
 NAMED = ("ModelFile", "InferenceFunction")
 """Keys of a definition that name files."""
@@ -109,8 +109,9 @@ class ModelInputs:
                 values[key] = self._gathered(key, name, base).name
         path = self._place("model.emd")
         rough = path.with_name("rough-model.emd")
-        rough.write_text(json.dumps(values), encoding="utf-8")
-        sync(rough)
+        with disk_errors(self.folder):
+            rough.write_text(json.dumps(values), encoding="utf-8")
+            sync(rough)
         return str(rough.replace(path))
 
     def _gathered(self, key: str, name: str, base: str) -> Path:
@@ -141,8 +142,9 @@ class ModelInputs:
         path = self._place(name)
         if not path.exists():
             rough = path.with_name(f"rough-{name}")
-            shutil.copyfile(source, rough)
-            sync(rough)
+            with disk_errors(self.folder):
+                shutil.copyfile(source, rough)
+                sync(rough)
             rough.replace(path)
         return path
 

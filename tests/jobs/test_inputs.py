@@ -102,6 +102,12 @@ def test_a_bad_file_in_a_folder_is_named(core, folder):
         rasters_of(Ref("store", "nas/many"), core, folder)
 
 
+def test_a_link_out_of_the_store_is_not_followed_in_a_folder(core, folder, tmp_path):
+    (core.top / "many" / "3.tif").symlink_to(raster(tmp_path / "secret.tif"))
+    with pytest.raises(AccessError, match=r"there is no 'nas/many/3\.tif' in the stores"):
+        rasters_of(Ref("store", "nas/many/"), core, folder)
+
+
 def test_results_of_ours(core, folder, tmp_path):
     """A mosaic of ours is the list of its files, in its order."""
     one, two = raster(tmp_path / "z.tif", 1), raster(tmp_path / "a.tif", 2, place=(40, 40))
