@@ -6,6 +6,7 @@ again goes on with the same files and asks nothing twice.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 from collections.abc import Iterator
@@ -179,10 +180,21 @@ class Inputs:
 
     def _stored(self, reference: str) -> tuple[Path, ...]:
         path = self.core.store_path(reference)
+        if path.suffix.lower() == ".shp":
+            return (self._shapefile(reference),)
         if not path.is_dir():
             return (path,)
         top = reference.rstrip("/")
         return tuple(self.core.store_path(f"{top}/{name}") for name in raster_names(path))
+
+    def _shapefile(self, reference: str) -> Path:
+        from geodl_lab.jobs.shapefiles import PARTS, convert_shapefile  # noqa: PLC0415  (slow)
+
+        path, parts = self._place(reference, ending=".gpkg"), {}
+        for ending in PARTS:
+            with contextlib.suppress(AccessError):
+                parts[ending] = self.core.store_path(reference[: -len(".shp")] + ending)
+        return path if path.exists() else convert_shapefile(parts, path)
 
     def _of_item(self, id: str) -> tuple[Path, ...]:
         item = self.core.item(id, self.caller)
@@ -225,7 +237,7 @@ class Inputs:
         return download_image(service, path, self.fetcher, extent=extent)
 
     def _features(self, url: str) -> Path:
-        from geodl_lab.jobs.feature_services import download_features  # noqa: PLC0415  (slow to import)
+        from geodl_lab.jobs.feature_services import download_features  # noqa: PLC0415  (slow)
 
         path = self._place(url, ending=".gpkg")
         return path if path.exists() else download_features(url, path, self.fetcher)

@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
@@ -257,6 +258,39 @@ def test_labels_and_masks_are_rasters_or_features_by_what_they_are(core, folder,
     assert got.rasters[mask] == (core.top / "b.tif",)
     assert got.rasters[second] == (core.top / "many" / "1.tif",)
     assert got.model == ""
+
+
+def test_a_shapefile_becomes_a_geopackage(core, folder, tmp_path):
+    frame = GeoDataFrame({"a": [1, 2]}, geometry=shapely.box([0, 5], 0, [1, 6], 1), crs=32633)
+    frame.to_file(core.top / "l.shp")
+    ref = Ref("store", "nas/l.shp")
+    recipe = Export((Ref("store", "nas/b.tif"),), "out", labels=ref)
+    path = resolve(recipe, core, ME, folder).features[ref]
+    got = geopandas.read_file(path)
+    assert (path.suffix, got.crs, list(got["a"])) == (".gpkg", frame.crs, [1, 2])
+    assert got.geometry.geom_equals(frame.geometry).all()
+    before = path.stat().st_mtime_ns
+    assert resolve(recipe, core, ME, folder).features[ref].stat().st_mtime_ns == before
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("ending", "content", "match"),
+    [
+        (".shp", b"<OGRVRTDataSource>", "is no whole shapefile .it does not begin"),
+        (".shp", b"\0\0\x27\x0a", "is no whole shapefile"),
+        (".dbf", None, r"\.dbf is not in the store"),
+    ],
+)
+def test_shapefiles_that_are_damaged(core, folder, ending, content, match):
+    frame = GeoDataFrame({"a": [1]}, geometry=[shapely.box(0, 0, 1, 1)], crs=32633)
+    frame.to_file(core.top / "l.shp")
+    part = (core.top / "l.shp").with_suffix(ending)
+    part.unlink() if content is None else part.write_bytes(content)
+    ref = Ref("store", "nas/l.shp")
+    with pytest.raises(AccessError, match=match):
+        resolve(Export((Ref("store", "nas/b.tif"),), "out", labels=ref), core, ME, folder)
+    assert list((folder / "inputs").iterdir()) == []
 
 
 def test_features_are_no_raster(core, folder):
