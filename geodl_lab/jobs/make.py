@@ -6,15 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from geodl_lab.jobs.label_works import recognize_work
 from geodl_lab.jobs.object_works import detect_work
 from geodl_lab.jobs.pixel_works import change_work, classify_work
-from geodl_lab.jobs.recipes import Change, Classify, Detect, Recipe
+from geodl_lab.jobs.recipes import Change, Classify, Detect, Recipe, Recognize
 from geodl_lab.jobs.resolved import Resolved
 from geodl_lab.jobs.works import Work
 
 MAKERS: dict[type, Callable[[Any, Resolved, Path], Work]] = {
     Classify: classify_work,
     Detect: detect_work,
+    Recognize: recognize_work,
     Change: change_work,
 }
 """What makes the work of each kind of recipe, called with it, `Resolved` and the job's folder."""
