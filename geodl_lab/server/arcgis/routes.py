@@ -1,0 +1,11 @@
+"""All routes of the ArcGIS face, in the order in which they are tried."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from geodl_lab.server.arcgis import content, directory, gp, portal, tokens, uploads
+
+router = APIRouter()
+for _face in (gp, tokens, portal, uploads, content, directory):
+    router.include_router(_face.router)
