@@ -90,7 +90,7 @@ class ProcessExecutor(Executor):
             if future.set_running_or_notify_cancel():
                 self._answer(future, message)
         if self._child is not None:
-            self._child.kill()
+            self._child.end()
 
     def _answer(self, future: Future[Any], message: Any) -> None:
         try:
@@ -127,13 +127,16 @@ class _Child:
                 return self._pipe.recv()
         except (EOFError, OSError):
             pass
+        raise CrashError(_ended(self.end()))
+
+    def end(self) -> int:
         self._process.kill()
         with _LIVES:
             self._process.join()
             code = self._process.exitcode or 0
         atexit.unregister(self._process.kill)
         self._pipe.close()
-        raise CrashError(_ended(code))
+        return code
 
     def kill(self) -> None:
         self._process.kill()
