@@ -88,7 +88,8 @@ def write_label(path: Path, values: np.ndarray, where: Frame) -> list[Path]:
 
 def chip_frame(frame: Frame, place: Place, *, georeferenced: bool) -> Frame:
     """Return where a chip lies; without georeference its pixels are all there is to it."""
-    if not georeferenced:
+    photo = not frame.crs and frame.transform.is_identity
+    if photo or not georeferenced:
         return Frame("", Affine.identity(), place.shape_yx)
     return Frame(frame.crs, frame.transform * place.to_frame, place.shape_yx)
 

@@ -88,6 +88,11 @@ class Wanted:
     def __post_init__(self) -> None:
         if self.cell_size is not None and not is_above_0(self.cell_size):
             raise OptionError(f"the cell size is {self.cell_size!r}; possible: numbers above 0")
+        for name in (self.extent_crs, self.crs):
+            _check_crs(name)
+        edges = self.extent
+        if edges is not None and not (edges[0] < edges[2] and edges[1] < edges[3]):
+            raise OptionError(f"the extent is {edges}; give left, bottom, right, top in that order")
 
 
 def frame_of(rasters: Sequence[Path], *, reference: str = "map", wanted: Wanted) -> Frame:
@@ -141,6 +146,15 @@ def open_dataset(path: Path) -> Any:
         ) from error
 
 
+def _check_crs(name: str) -> None:
+    try:
+        CRS.from_user_input(name) if name else None
+    except rasterio.errors.CRSError as error:
+        raise OptionError(
+            f"the spatial reference {name[:80]!r} is not known; give an EPSG code or WKT"
+        ) from error
+
+
 def _own(path: Path) -> Frame:
     with open_dataset(path) as file:
         return Frame(file.crs.to_wkt() if file.crs else "", file.transform, file.shape)
@@ -163,7 +177,7 @@ def _laid(owns: Sequence[Frame], wanted: Wanted) -> Frame:
             "a raster without a CRS cannot be laid on another grid or beside others; process "
             "each raster apart, without cell size, CRS or snap raster"
         )
-    crs = wanted.crs or owns[0].crs
+    crs = CRS.from_user_input(wanted.crs or owns[0].crs).to_wkt()
     bounds = np.array([_bounds(own, crs) for own in owns])
     left, bottom = bounds[:, :2].min(axis=0)
     right, top = bounds[:, 2:].max(axis=0)

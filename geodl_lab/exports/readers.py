@@ -12,7 +12,7 @@ import numpy as np
 import rasterio
 import rasterio.errors
 from rasterio.crs import CRS
-from rasterio.enums import Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as FileWindow
 
@@ -53,15 +53,16 @@ class Layer:
         Row and column of the file at the frame's first pixel.
     nodata
         The stored value that means no data, or None.
-    alpha
-        Whether its last band tells where the raster reaches.
+    reach
+        Index of the band that tells where a warped raster reaches; -1 is one that was added to
+        its own, None no band.
     """
 
     file: Any
     window: Window
     offset_yx: tuple[int, int]
     nodata: float | None
-    alpha: bool
+    reach: int | None
 
     def read(self, window: Window) -> Pixels:
         """Return pixels of a window of the frame that lies inside `window`."""
@@ -73,7 +74,8 @@ class Layer:
                 f"{Path(self.file.name).name!r} cannot be read at row {row}, column {column} "
                 f"({first_line(error)}); the file may be damaged: write it again"
             ) from error
-        seen, reached = (stored[:-1], stored[-1] > 0) if self.alpha else (stored, True)
+        reached = True if self.reach is None else stored[self.reach] > 0
+        seen = stored[:-1] if self.reach == -1 else stored
         return Pixels(seen, valid_pixels(seen, self.nodata) & reached)
 
 
@@ -171,21 +173,22 @@ def _layer(file: Any, frame: Frame, resampling: str, stack: contextlib.ExitStack
     offset = _offset(file, frame)
     if offset is not None:
         row, column = offset
-        return Layer(file, Window(-row, -column, *file.shape), offset, file.nodata, False)
+        return Layer(file, Window(-row, -column, *file.shape), offset, file.nodata, None)
     if file.crs is None or not frame.crs:
         raise RasterError(
             f"{Path(file.name).name!r} and the raster that chips are cut from do not lie on one "
             "grid, and one of them has no CRS; georeference both, or give rasters of one size"
         )
     height, width = frame.shape_yx
-    alpha = file.nodata is None
+    own = next((i for i, c in enumerate(file.colorinterp) if c == ColorInterp.alpha), -1)
+    reach = own if file.nodata is None else None
     warped = stack.enter_context(
         WarpedVRT(
             file, crs=frame.crs, transform=frame.transform, height=height, width=width,
-            resampling=Resampling[resampling], add_alpha=alpha,
+            resampling=Resampling[resampling], add_alpha=reach == -1,
         )
     )  # fmt: skip
-    return Layer(warped, Window(0, 0, height, width), (0, 0), file.nodata, alpha)
+    return Layer(warped, Window(0, 0, height, width), (0, 0), file.nodata, reach)
 
 
 def _offset(file: Any, frame: Frame) -> tuple[int, int] | None:

@@ -7,11 +7,13 @@ cannot be honoured is said, never dropped in silence.
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from geodl_lab.checks import is_whole
 from geodl_lab.errors import OptionError
 from geodl_lab.options import check_threshold
 from geodl_lab.packages.functions import with_arguments
@@ -23,11 +25,14 @@ SAME = {"test_time_augmentation": "tta", "score_threshold": "threshold", "nms": 
 """Other names of arguments."""
 
 POSSIBLE = (
-    "threshold", "padding", "batch_size", "tta", "nms_overlap", "precision", "seam_tolerance",
+    "threshold", "padding", "batch_size", "tta", "nms_overlap", "bands", "precision", "seam_tolerance",
     "exclude_pad_detections", "return_bboxes", "predict_background", "merge_policy", "tile_size",
 )  # fmt: skip
 
 YES, NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
+BACKGROUND = ("background", "nodata", "no data")
+"""Names of a first class that stands for nothing."""
+
 SMALLEST = 1e-9
 """Overlap that stands for none at all."""
 
@@ -179,10 +184,10 @@ def _predict_background(read: Arguments, value: Any) -> Arguments:
     if _boolean(value, "predict_background"):
         return read
     package = read.model.package
-    first = package.classes[0].value if package.classes else None
-    if package.task != "classify" or package.answers == "values" or first != 0:
+    first = package.classes[0].name.lower() if package.classes else ""
+    if package.task != "classify" or package.answers == "values" or first not in BACKGROUND:
         return _warned(
-            read, "predict_background=False was ignored: the model has no class 0 for a background"
+            read, "predict_background=False was ignored: the model has no class for a background"
         )
     return dataclasses.replace(read, background=False)
 
@@ -206,8 +211,22 @@ def _tile_size(read: Arguments, value: Any) -> Arguments:
     )
 
 
+def _bands(read: Arguments, value: Any) -> Arguments:
+    try:
+        bands = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        bands = None
+    if not isinstance(bands, dict) or not all(is_whole(band) for band in bands.values()):
+        raise OptionError(
+            f"argument bands {str(value)[:60]!r} is not possible; say which band of the raster is "
+            'which, counted from 1, as in {"red": 1, "green": 2}'
+        )
+    return _option(read, bands=bands)
+
+
 READERS: Mapping[str, Callable[[Arguments, Any], Arguments]] = {
     "threshold": _threshold,
+    "bands": _bands,
     "padding": _padding,
     "batch_size": _batch_size,
     "tta": _tta,

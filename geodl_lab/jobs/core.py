@@ -16,10 +16,10 @@ from geodl_lab.errors import AccessError, BusyError
 from geodl_lab.jobs import recipes
 from geodl_lab.jobs.catalog import Catalog, Item
 from geodl_lab.jobs.database import Database
-from geodl_lab.jobs.figures import Figures, Tally
 from geodl_lab.jobs.job import Caller, Job, Message, State, new_id
 from geodl_lab.jobs.listings import Listings
 from geodl_lab.jobs.locking import hold
+from geodl_lab.jobs.meters import Meters
 from geodl_lab.jobs.recipes import Recipe
 from geodl_lab.jobs.resolved import Resolved
 from geodl_lab.jobs.retention import Retention
@@ -82,7 +82,7 @@ class Core:
             os.close(self._lock)
             raise
         self._store, self._catalog = Store(self._database), Catalog(self._database)
-        self._workers, self._tally = Workers(options.scheduler), Tally()
+        self._workers, self._meters = Workers(options.scheduler), Meters()
         self._listings = Listings(options.stores, self.compute)
         tools = self._tools()
         self._runner = Runner(tools, self._ended)
@@ -120,14 +120,18 @@ class Core:
         return self._catalog
 
     @property
-    def figures(self) -> Figures:
-        """What there is to measure: queue, workers, what was done since the start."""
-        counts = self._store.counts()
-        return self._tally.figures(
-            pending=counts[State.PENDING],
-            running=counts[State.RUNNING],
-            devices=self._workers.devices,
-        )
+    def workers_ready(self) -> bool:
+        """Whether the workers have said which devices there are."""
+        return self._workers.ready
+
+    @property
+    def meters(self) -> Meters:
+        """What was done since the start."""
+        return self._meters
+
+    def counts(self) -> dict[State, int]:
+        """Return how many jobs are in each state."""
+        return self._store.counts()
 
     def submit(
         self,
@@ -226,7 +230,7 @@ class Core:
         shown = {f"{folder}/": f"{name}/" for name, folder in self._options.stores.items()}
         return Tools(
             self._database, self._store, self._catalog, self._workers, self._resolved,
-            jobs, services, {**shown, f"{self._options.data_dir}/": ""},
+            self._meters, jobs, services, {**shown, f"{self._options.data_dir}/": ""},
         )  # fmt: skip
 
     def _resolved(self, recipe: Recipe, caller: Caller, folder: Path) -> Resolved:
@@ -234,7 +238,7 @@ class Core:
 
     def _ended(self, run: Run, state: State) -> None:
         kind = str(run.job.recipe["kind"])
-        self._tally.note(kind, state, seconds=run.seconds, pixels=run.pixels)
+        self._meters.job(kind, state, run.seconds)
         if kind in ("install", "uninstall"):
             self._listings.forget_models()
 
@@ -260,9 +264,14 @@ def open_core(options: CoreOptions, *, resolve: Resolve | None = None) -> Core:
         If the folder is in use by another server, or folder or database cannot be used.
     """
     os.environ.update(ENVIRONMENT)
-    core = Core(options, resolve or importlib.import_module("geodl_lab.jobs.inputs").resolve)
+    core = Core(options, resolve or _resolved_later)
     core.start()
     return core
+
+
+def _resolved_later(recipe: Recipe, core: Core, caller: Caller, folder: Path) -> Resolved:
+    """Call `inputs.resolve`, whose libraries a server that starts does not wait for."""
+    return importlib.import_module("geodl_lab.jobs.inputs").resolve(recipe, core, caller, folder)
 
 
 class _Hand:

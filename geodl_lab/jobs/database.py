@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from geodl_lab.errors import BusyError, OptionError
 from geodl_lab.jobs.tables import METADATA
@@ -132,9 +132,9 @@ def _attempt(connection: Connection, change: Change[Any]) -> tuple[Any, Exceptio
     try:
         with connection.begin_nested():
             return change(connection), None
+    except OperationalError:
+        raise  # as of a full disk: the transaction is gone, and with it all of the batch
     except Exception as error:
-        if connection.invalidated or not connection.in_transaction():
-            raise
         return None, error
 
 

@@ -28,6 +28,9 @@ MOST_OUT = 64
 COUNT_SECONDS = 5.0
 """How long the number of Dask workers is believed."""
 
+CONNECT_SECONDS = 10.0
+"""How long a Dask scheduler may take to answer."""
+
 _SPAWN = multiprocessing.get_context("spawn")
 _LIVES = threading.Lock()  # the birth of one process asks after the end of all others
 
@@ -59,7 +62,7 @@ class ProcessExecutor(Executor):
         return 1
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Call a function with arguments by position.
+        """Call a function that raises nothing (`worker.run_step`) with arguments by position.
 
         Its future raises CrashError if the process dies meanwhile.
         """
@@ -87,7 +90,7 @@ class ProcessExecutor(Executor):
             if future.set_running_or_notify_cancel():
                 self._answer(future, message)
         if self._child is not None:
-            self._child.kill()
+            self._child.end()
 
     def _answer(self, future: Future[Any], message: Any) -> None:
         try:
@@ -124,13 +127,16 @@ class _Child:
                 return self._pipe.recv()
         except (EOFError, OSError):
             pass
+        raise CrashError(_ended(self.end()))
+
+    def end(self) -> int:
         self._process.kill()
         with _LIVES:
             self._process.join()
             code = self._process.exitcode or 0
         atexit.unregister(self._process.kill)
         self._pipe.close()
-        raise CrashError(_ended(code))
+        return code
 
     def kill(self) -> None:
         self._process.kill()
@@ -192,7 +198,7 @@ class DaskExecutor(Executor):
                 # Imported here: it takes long, and only some servers have it.
                 distributed: Any = importlib.import_module("distributed")
                 self._client = distributed.Client(
-                    self._address, timeout=10, name="geodl-serve", set_as_default=False
+                    self._address, timeout=CONNECT_SECONDS, name="geodl-serve", set_as_default=False
                 )
             count, when = self._counted
             if time.monotonic() > when + COUNT_SECONDS:

@@ -1,4 +1,7 @@
-"""The work of an export: chips and labels to train from, some places a part."""
+"""The work of an export: chips and labels to train from, some places a part.
+
+What loads pandas is imported where it is needed: a server that only accepts jobs starts without.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import rasterio
+
 from geodl_lab.errors import OptionError
-from geodl_lab.exports.assemble import assemble
 from geodl_lab.exports.frames import Frame, Wanted, frame_of
 from geodl_lab.exports.options import export_options
-from geodl_lab.exports.parts import ChipRange, compute, facts_of, missing
 from geodl_lab.exports.plans import Plan, items_of
 from geodl_lab.grid import Window
+from geodl_lab.jobs.rasters import UNTRUSTED_ENV
 from geodl_lab.jobs.recipes import Context, Export, Ref
 from geodl_lab.jobs.resolved import Resolved
 from geodl_lab.jobs.works import Done, Missing, Part, Result, is_cancelled
@@ -45,20 +49,27 @@ class ExportWork:
 
     def missing(self) -> Missing:
         """Return the parts that are not there yet; raises GeodlError as `facts_of`."""
-        parts = tuple(
-            Part(part.item, Window(part.first, 0, part.count, 1), part.count)
-            for part in missing(self.plan)
-        )
-        return Missing(parts, sum(facts.places for facts in facts_of(self.plan)))
+        from geodl_lab.exports.parts import facts_of, missing  # noqa: PLC0415  see above
+
+        with rasterio.Env(**UNTRUSTED_ENV):
+            parts = tuple(
+                Part(part.item, Window(part.first, 0, part.count, 1), part.count)
+                for part in missing(self.plan)
+            )
+            return Missing(parts, sum(facts.places for facts in facts_of(self.plan)))
 
     def compute(self, parts: tuple[Part, ...]) -> Done:
         """Cut the chips of parts; raises as `exports.parts.compute`."""
+        from geodl_lab.exports.parts import ChipRange, compute  # noqa: PLC0415
+
         chosen = [ChipRange(part.item, part.window.y, part.window.height) for part in parts]
-        pixels, seconds = compute(self.plan, chosen, cancelled=lambda: is_cancelled(self.folder))
-        return Done(pixels, seconds)
+        with rasterio.Env(**UNTRUSTED_ENV):
+            return Done(*compute(self.plan, chosen, cancelled=lambda: is_cancelled(self.folder)))
 
     def finish(self) -> Result:
         """Put the folder together."""
+        from geodl_lab.exports.assemble import assemble  # noqa: PLC0415
+
         count, name = assemble(self.plan), self.plan.options.format
         return Result(
             files={"folder": str(self.plan.target)},

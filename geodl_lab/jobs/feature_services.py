@@ -18,7 +18,7 @@ import shapely
 from geodl_lab.addresses import checked_url, shown
 from geodl_lab.errors import AccessError, first_line
 from geodl_lab.fetch import Fetcher
-from geodl_lab.jobs.remote import SERVICE, ask, below, crs_of
+from geodl_lab.jobs.remote import SERVICE, ask, below, crs_of, plain
 from geodl_lab.staging import staged
 from geodl_lab.vector_files import GEOMETRY, object_writer
 
@@ -72,6 +72,7 @@ def download_features(url: str, path: Path, fetcher: Fetcher) -> Path:
 
 def _layer(url: str, fetcher: Fetcher) -> str:
     """Return the address of one layer."""
+    url = plain(url)
     found = SERVICE.fullmatch(checked_url(url).path)
     if found is None or found["layer"] is not None:
         return url
@@ -160,10 +161,6 @@ def _shape(given: Any, kind: str) -> shapely.Geometry | None:
 
 def _polygons(rings: list[list[list[float]]]) -> shapely.Geometry | None:
     """Return what lies in an odd number of rings; Esri does not say which hole is whose."""
-    areas = [shapely.Polygon(ring) for ring in rings if len(ring) >= 4]
-    if not areas:
-        return None
-    valid = shapely.make_valid(np.array(areas, dtype=object))
-    shape = shapely.symmetric_difference_all(valid)
-    parts = [part for part in shapely.get_parts(shape) if part.geom_type == "Polygon"]
-    return shapely.MultiPolygon(parts) if parts else None
+    lines = shapely.MultiLineString([ring for ring in rings if len(ring) >= 4])
+    parts = shapely.get_parts(shapely.build_area(shapely.union_all([lines])))
+    return shapely.MultiPolygon(list(parts)) if len(parts) else None

@@ -28,7 +28,7 @@ from geodl_lab.fetch import Fetcher
 from geodl_lab.grid import Window
 from geodl_lab.jobs.rasters import UNTRUSTED_ENV, check_raster
 from geodl_lab.jobs.recipes import Extent
-from geodl_lab.jobs.remote import answered, ask, below, crs_of
+from geodl_lab.jobs.remote import answered, ask, below, crs_of, plain
 from geodl_lab.staging import staged
 
 TYPES = {
@@ -39,6 +39,9 @@ TYPES = {
 
 SIDE = 2048
 """Pixels of a block's side at most."""
+
+TILE = 1024
+"""Pixels of a side of the tiles in the files that it answers, at most."""
 
 MARGIN = 1024
 """Pixels around an extent that are fetched as well: a model sees beyond what it answers for."""
@@ -90,6 +93,7 @@ def describe(url: str, fetcher: Fetcher) -> ImageService:
     AccessError
         If it cannot be asked, or says nothing that fits.
     """
+    url = plain(url)
     values = ask(fetcher, url, {})
     try:
         return _described(url, values)
@@ -235,13 +239,19 @@ def _fetch(service: ImageService, block: Window, folder: Path, fetcher: Fetcher)
     path = folder / f"{block.y}-{block.x}-{block.height}-{block.width}.tif"
     if path.exists():
         return path
-    most = block.height * block.width * service.bands * np.dtype(TYPES[service.pixel_type]).itemsize
     answer = fetcher.download(
         below(service.url, "exportImage"), folder / "answer.tif", _question(service, block),
-        most_bytes=2 * most + 2**20, most_seconds=600,
+        most_bytes=_most_bytes(service, block), most_seconds=600,
     )  # fmt: skip
     _check(service, block, answer)
     return answer.rename(path)
+
+
+def _most_bytes(service: ImageService, block: Window) -> int:
+    """Return the bytes that a block may have: a file's tiles may reach far over its rim."""
+    tiles = math.ceil(block.height / TILE) * math.ceil(block.width / TILE)
+    values = tiles * TILE**2 * service.bands
+    return 2 * values * np.dtype(TYPES[service.pixel_type]).itemsize + 2**20
 
 
 def _question(service: ImageService, block: Window) -> dict[str, str]:

@@ -6,6 +6,7 @@ again goes on with the same files and asks nothing twice.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 from collections.abc import Iterator
@@ -23,11 +24,12 @@ from geodl_lab.jobs.catalog import Service
 from geodl_lab.jobs.core import Core
 from geodl_lab.jobs.image_services import describe, download_image, download_window
 from geodl_lab.jobs.job import Caller
+from geodl_lab.jobs.model_inputs import ModelInputs
 from geodl_lab.jobs.rasters import check_raster
 from geodl_lab.jobs.recipes import Context, Extent, Recipe, Ref
 from geodl_lab.jobs.remote import kind_of
 from geodl_lab.jobs.resolved import Resolved
-from geodl_lab.jobs.stores import rasters_in
+from geodl_lab.jobs.stores import raster_names
 from geodl_lab.jobs.works import is_cancelled
 
 FOLDER, MODEL = "inputs", "model"
@@ -161,9 +163,6 @@ class Inputs:
         """Return what `geodl_lab.open_model` takes for a model; "" where none is named."""
         if ref is None or ref.kind == "model":
             return "" if ref is None else ref.value
-        # Readers of models load much that a server without jobs does not need.
-        from geodl_lab.jobs.model_inputs import ModelInputs  # noqa: PLC0415
-
         models = ModelInputs(
             self.core.store_path, self._item_file, self.fetcher, self.folder / MODEL
         )
@@ -181,7 +180,21 @@ class Inputs:
 
     def _stored(self, reference: str) -> tuple[Path, ...]:
         path = self.core.store_path(reference)
-        return rasters_in(path) if path.is_dir() else (path,)
+        if path.suffix.lower() == ".shp":
+            return (self._shapefile(reference),)
+        if not path.is_dir():
+            return (path,)
+        top = reference.rstrip("/")
+        return tuple(self.core.store_path(f"{top}/{name}") for name in raster_names(path))
+
+    def _shapefile(self, reference: str) -> Path:
+        from geodl_lab.jobs.shapefiles import PARTS, convert_shapefile  # noqa: PLC0415  (slow)
+
+        path, parts = self._place(reference, ending=".gpkg"), {}
+        for ending in PARTS:
+            with contextlib.suppress(AccessError):
+                parts[ending] = self.core.store_path(reference[: -len(".shp")] + ending)
+        return path if path.exists() else convert_shapefile(parts, path)
 
     def _of_item(self, id: str) -> tuple[Path, ...]:
         item = self.core.item(id, self.caller)
@@ -224,7 +237,7 @@ class Inputs:
         return download_image(service, path, self.fetcher, extent=extent)
 
     def _features(self, url: str) -> Path:
-        from geodl_lab.jobs.feature_services import download_features  # noqa: PLC0415 (slow)
+        from geodl_lab.jobs.feature_services import download_features  # noqa: PLC0415  (slow)
 
         path = self._place(url, ending=".gpkg")
         return path if path.exists() else download_features(url, path, self.fetcher)
@@ -255,4 +268,4 @@ def _published(service: Service) -> tuple[Path, ...]:
     if Path(path).suffix.lower() != ".vrt":
         return (Path(path),)
     with rasterio.open(path) as mosaic:  # of ours over files beside it
-        return tuple(Path(file) for file in mosaic.files[1:])
+        return tuple(Path(file) for file in mosaic.files if file.lower().endswith(".tif"))

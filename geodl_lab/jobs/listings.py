@@ -13,6 +13,7 @@ from typing import Any
 
 from geodl_lab import settings
 from geodl_lab.jobs.catalog import Item
+from geodl_lab.jobs.stores import Stores
 
 STORE_SECONDS = 5.0
 """How long a list of the rasters in the stores is believed."""
@@ -32,7 +33,7 @@ class Listings:
     """
 
     def __init__(self, folders: Mapping[str, Path], compute: Compute) -> None:
-        self._folders, self._compute = folders, compute
+        self._stores, self._compute = Stores(folders), compute
         self._lock = threading.Lock()
         self._rasters: dict[str, Item] = {}
         self._listed = -STORE_SECONDS
@@ -63,20 +64,17 @@ class Listings:
 
     def store_path(self, reference: str) -> Path:
         """Return the file or folder of ``NAME/path`` in a store; raises AccessError outside."""
-        return self._stores().path(reference)
+        return self._stores.path(reference)
 
     def _list_rasters(self) -> dict[str, Item]:
-        if self._folders and time.monotonic() > self._listed + STORE_SECONDS:
-            found = (raster_item(reference) for reference in self._stores().rasters())
+        if time.monotonic() > self._listed + STORE_SECONDS:
+            found = (raster_item(reference) for reference in self._stores.rasters())
             self._rasters = {one.id: one for one in found}
             self._listed = time.monotonic()
         return self._rasters
 
     def _models(self) -> list[Item]:
         return [model_item(card) for card in self.model_cards()]
-
-    def _stores(self) -> Any:
-        return importlib.import_module("geodl_lab.jobs.stores").Stores(self._folders)
 
 
 def raster_item(reference: str) -> Item:
@@ -93,14 +91,8 @@ def model_item(card: Mapping[str, Any]) -> Item:
 
 
 def make_cards() -> list[dict[str, Any]]:
-    """Return the cards of all models, in a worker: models need torch."""
-    from geodl_lab.cards import card  # noqa: PLC0415
-    from geodl_lab.packages import list_models, open_model  # noqa: PLC0415
-    from geodl_lab.packages.registry import origin_of  # noqa: PLC0415
-
-    return [
-        {**card(open_model(name), **origin_of(name)), "reference": name} for name in list_models()
-    ]
+    """Return the cards of all models, in a worker: what knows models imports torch."""
+    return importlib.import_module("geodl_lab.jobs.models").all_cards()
 
 
 def _models_stamp() -> tuple[Any, ...]:

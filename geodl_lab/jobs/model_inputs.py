@@ -17,8 +17,7 @@ from typing import Any
 from geodl_lab.addresses import checked_url
 from geodl_lab.checkpoints import sync
 from geodl_lab.errors import AccessError, ModelError
-from geodl_lab.fetch import Fetcher
-from geodl_lab.packages.zips import MAX_BYTES, SIGNATURE
+from geodl_lab.fetch import Fetcher, disk_errors
 
 NAMED = ("ModelFile", "InferenceFunction")
 """Keys of a definition that name files."""
@@ -30,8 +29,10 @@ ENDINGS = (".emd", ".dlpk", ".zip", ".json", ".onnx", ".pt", ".pth", ".safetenso
 SHARE = re.compile(r"[\\/](?:rasterStores|fileShares)[\\/]+(?P<path>.*)", re.IGNORECASE)
 ITEM = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
 CONTENT = re.compile(r".*/content/items/[0-9a-f]{32}/?", re.IGNORECASE)
-SMALL = 2**24
-"""Bytes of a definition."""
+SMALL, MAX_BYTES = 2**24, 2**33
+"""Bytes of a definition, and of a package or a file of one."""
+
+ZIP = b"PK\x03\x04"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class ModelInputs:
         if path.is_dir() or path.suffix.lower() in ENDINGS:
             return str(path)
         with path.open("rb") as file:
-            ending = ".dlpk" if file.read(4) == SIGNATURE else ".emd"
+            ending = ".dlpk" if file.read(4) == ZIP else ".emd"
         return str(self._copied(path, f"package{ending}"))
 
     def from_url(self, url: str) -> str:
@@ -68,13 +69,15 @@ class ModelInputs:
         target = checked_url(url)
         if CONTENT.fullmatch(target.path):
             target = target.copy_with(path=f"{target.path.rstrip('/')}/data")
-        done = self._place("fetched")
+        package, done = self._place("package.dlpk"), self._place("fetched")
+        if package.exists():
+            return str(package)
         if not done.exists():
             self.fetcher.download(str(target), done, most_bytes=MAX_BYTES)
         with done.open("rb") as file:
             begin = file.read(4)
-        if begin == SIGNATURE:
-            return self.from_file(done)
+        if begin == ZIP:
+            return str(done.replace(package))
         if done.stat().st_size <= SMALL and begin.lstrip()[:1] == b"{":
             return self.from_emd(done.read_text(encoding="utf-8", errors="replace"), base=url)
         raise ModelError(
@@ -106,8 +109,9 @@ class ModelInputs:
                 values[key] = self._gathered(key, name, base).name
         path = self._place("model.emd")
         rough = path.with_name("rough-model.emd")
-        rough.write_text(json.dumps(values), encoding="utf-8")
-        sync(rough)
+        with disk_errors(self.folder):
+            rough.write_text(json.dumps(values), encoding="utf-8")
+            sync(rough)
         return str(rough.replace(path))
 
     def _gathered(self, key: str, name: str, base: str) -> Path:
@@ -138,8 +142,9 @@ class ModelInputs:
         path = self._place(name)
         if not path.exists():
             rough = path.with_name(f"rough-{name}")
-            shutil.copyfile(source, rough)
-            sync(rough)
+            with disk_errors(self.folder):
+                shutil.copyfile(source, rough)
+                sync(rough)
             rough.replace(path)
         return path
 

@@ -21,9 +21,14 @@ LISTED = ("reference", "name", "version", "task")
 
 def model_list() -> list[dict[str, str]]:
     """Return reference, name, version and task of all models: ours, then the installed ones."""
+    return [{key: str(one[key]) for key in LISTED} for one in all_cards()]
+
+
+def all_cards() -> list[dict[str, Any]]:
+    """Return the cards of all models, with the reference of each, without paths."""
     ours = [{"reference": name, **card(open_model(name))} for name in bundled()]
     theirs = [{"reference": one.reference, **one.card} for one in installed()]
-    return [{key: str(one[key]) for key in LISTED} for one in (*ours, *theirs)]
+    return [public(one) for one in (*ours, *theirs)]
 
 
 def card_of(model: str) -> dict[str, Any]:

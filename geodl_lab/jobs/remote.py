@@ -34,6 +34,12 @@ def kind_of(url: str) -> str:
     return "image" if found["kind"].lower() == "imageserver" else "features"
 
 
+def plain(url: str) -> str:
+    """Return a service's address without a final slash."""
+    target = checked_url(url)
+    return str(target.copy_with(path=target.path.rstrip("/") or "/"))
+
+
 def below(url: str, path: str) -> str:
     """Return the address of ``path`` below a service's own, with the query that it came with."""
     target = checked_url(url)
@@ -76,22 +82,25 @@ def answered(content: bytes, url: str) -> dict[str, Any]:
 
 def crs_of(reference: Any, url: str) -> CRS | None:
     """Return the CRS of a spatial reference as Esri writes it, None where there is none."""
-    given = reference if isinstance(reference, dict) else {}
-    codes = [given[key] for key in ("latestWkid", "wkid") if isinstance(given.get(key), int)]
-    texts = [f"{_authority(code)}:{code}" for code in codes]
-    texts += [given[key] for key in ("wkt2", "wkt") if isinstance(given.get(key), str)]
-    for text in texts:
+    values = reference if isinstance(reference, dict) else {}
+    codes = [values[key] for key in ("latestWkid", "wkid") if isinstance(values.get(key), int)]
+    texts = [values[key] for key in ("wkt2", "wkt") if isinstance(values.get(key), str)]
+    for read, value in (
+        *((_from_code, code) for code in codes),
+        *((CRS.from_wkt, t) for t in texts),
+    ):
         try:
-            return CRS.from_user_input(text)
-        except rasterio.errors.CRSError:
+            return read(value)
+        except (rasterio.errors.CRSError, OverflowError):
             continue
-    if texts:
+    if given := [*codes, *texts]:
         raise AccessError(
-            f"{shown(checked_url(url))} is in the spatial reference {texts[0][:80]!r}, which PROJ "
-            "does not know; give a service in another one"
+            f"{shown(checked_url(url))} is in the spatial reference {str(given[0])[:80]!r}, which "
+            "PROJ does not know; give a service in another one"
         )
     return None
 
 
-def _authority(code: int) -> str:
-    return "ESRI" if FIRST_ESRI <= code < FIRST_ESRI + 1000 or code >= 53_000 else "EPSG"
+def _from_code(code: int) -> CRS:
+    esri = FIRST_ESRI <= code < FIRST_ESRI + 1000 or code >= 53_000
+    return CRS.from_string(f"{'ESRI' if esri else 'EPSG'}:{code}")

@@ -23,6 +23,7 @@ from geodl_lab.jobs.database import Database
 from geodl_lab.jobs.executors import CrashError
 from geodl_lab.jobs.job import Caller, Job, Level, Message, State
 from geodl_lab.jobs.make import make_work
+from geodl_lab.jobs.meters import Meters
 from geodl_lab.jobs.pace import Pace, batches
 from geodl_lab.jobs.publishing import done_message, find_place, publish
 from geodl_lab.jobs.recipes import Export, Recipe, from_json
@@ -64,6 +65,8 @@ class Tools:
     resolve
         Turns the references of a recipe into files; called with it, who asked, and the job's
         folder.
+    meters
+        Counts what is done.
     jobs, services
         Folders of the jobs' own files and of what is published.
     shown
@@ -75,6 +78,7 @@ class Tools:
     catalog: Catalog
     workers: Workers
     resolve: Resolve
+    meters: Meters
     jobs: Path
     services: Path
     shown: Mapping[str, str]
@@ -158,7 +162,7 @@ class Run:
             self._say(Level.INFO, _started(recipe, work, lane))
             self._compute(work, lane)
         result: Result = self._step(_last_lane(tools.workers, lane), "finish", work.finish)
-        self._say(Level.WARNING, *result.messages)
+        self._say(Level.INFO, *result.messages)
         self._look()
         words = done_message(self.pixels, self.seconds)
         publish(tools.database, job, result, place=place, folder=tools.services, words=words)
@@ -200,6 +204,7 @@ class Run:
                 self._settle(set(out), lane)
                 raise
             self.pixels += done.pixels
+            self._tools.meters.step(done)
             pace.note(sum(part.windows for part in batch), done.seconds)
             with contextlib.suppress(BusyError):
                 self._tools.store.progress(self.job.id, COMPUTED * pace.share)

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 
-from geodl_lab.errors import BusyError
 from geodl_lab.jobs.job import Job, Level, Message, State
 from geodl_lab.jobs.recipes import Recipe
 from geodl_lab.jobs.run import Run, Tools, lane_name
@@ -88,21 +87,24 @@ class Runner:
             with self._changed:
                 if self._stopping:
                     return
-            if not self._fill():
+            if not self._filled():
                 with self._changed:
                     if not self._stopping:
                         self._changed.wait(1)
+
+    def _filled(self) -> bool:
+        try:
+            return self._fill()
+        except Exception:  # whatever it is, jobs that come later must be taken up
+            LOGGER.exception("no job can be begun")
+            return False
 
     def _fill(self) -> bool:
         """Begin one job more for each queue that has a place; tell whether there was any."""
         begun = False
         for queue, runs in self._runs.items():
             if len(runs) < self._places(queue):
-                try:
-                    job = self._tools.store.claim(queue)
-                except BusyError as error:
-                    LOGGER.error("no job can be begun: %s", error)
-                    continue
+                job = self._tools.store.claim(queue)
                 if job is not None:
                     self._begin(queue, job)
                     begun = True
@@ -124,8 +126,11 @@ class Runner:
             run.cancel()  # between the claim and here
 
     def _run(self, queue: str, run: Run) -> None:
-        state = run()
-        del self._runs[queue][run.job.id]
+        state = None
+        try:
+            state = run()
+        finally:
+            del self._runs[queue][run.job.id]
         words = state or "waits for the next start"
         LOGGER.info("job %s: %s", run.job.id, words, extra={"job": run.job.id})
         if state is not None:

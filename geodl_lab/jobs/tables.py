@@ -8,6 +8,7 @@ from sqlalchemy import (
     JSON,
     Boolean,
     Column,
+    Dialect,
     Double,
     Enum,
     Index,
@@ -16,11 +17,37 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
 )
 
 from geodl_lab.jobs.job import Level, State
 
 METADATA = MetaData()
+
+
+def _storable(text: str | None) -> str | None:
+    """Return a text as every database takes it: JSON can hold halves of characters, and NUL."""
+    return text and text.encode("utf-8", "replace").decode().replace("\0", "")
+
+
+class Line(TypeDecorator[str]):
+    """A short text, up to a number of characters."""
+
+    impl, cache_ok = String, True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return what is stored of a value."""
+        return _storable(value)
+
+
+class Words(TypeDecorator[str]):
+    """A text of any length."""
+
+    impl, cache_ok = Text, True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return what is stored of a value."""
+        return _storable(value)
 
 
 def _values(kind: type[enum.StrEnum]) -> list[str]:
@@ -37,10 +64,10 @@ JOBS = Table(
     METADATA,
     # Jobs of one moment keep the order in which they were accepted.
     Column("number", Integer, primary_key=True, autoincrement=True),
-    Column("id", String(40), nullable=False, unique=True),
-    Column("owner", String(200), nullable=False),
+    Column("id", Line(40), nullable=False, unique=True),
+    Column("owner", Line(200), nullable=False),
     Column("admin", Boolean, nullable=False),
-    Column("lane", String(20), nullable=False),
+    Column("lane", Line(20), nullable=False),
     Column("recipe", JSON, nullable=False),
     Column("request", JSON, nullable=False),
     Column("state", _words(State), nullable=False),
@@ -60,19 +87,19 @@ MESSAGES = Table(
     "messages",
     METADATA,
     Column("number", Integer, primary_key=True, autoincrement=True),
-    Column("job", String(40), nullable=False, index=True),
+    Column("job", Line(40), nullable=False, index=True),
     Column("level", _words(Level), nullable=False),
-    Column("text", Text, nullable=False),
+    Column("text", Words, nullable=False),
     Column("time", Double, nullable=False),
 )
 
 SERVICES = Table(
     "services",
     METADATA,
-    Column("name", String(200), primary_key=True),
-    Column("kind", String(20), nullable=False),
-    Column("owner", String(200), nullable=False),
-    Column("item", String(40), nullable=False),
+    Column("name", Line(200), primary_key=True),
+    Column("kind", Line(20), nullable=False),
+    Column("owner", Line(200), nullable=False),
+    Column("item", Line(40), nullable=False),
     Column("files", JSON, nullable=False),
     Column("info", JSON, nullable=False),
     Column("version", Integer, nullable=False),
@@ -83,15 +110,15 @@ SERVICES = Table(
 ITEMS = Table(
     "items",
     METADATA,
-    Column("id", String(40), primary_key=True),
-    Column("owner", String(200), nullable=False, index=True),
-    Column("type", String(200), nullable=False),
-    Column("title", Text, nullable=False),
-    Column("folder", String(200), nullable=False),
-    Column("service", String(200), nullable=False),
-    Column("model", Text, nullable=False),
-    Column("store", Text, nullable=False),
-    Column("file", Text, nullable=False),
+    Column("id", Line(40), primary_key=True),
+    Column("owner", Line(200), nullable=False, index=True),
+    Column("type", Line(200), nullable=False),
+    Column("title", Words, nullable=False),
+    Column("folder", Line(200), nullable=False),
+    Column("service", Line(200), nullable=False),
+    Column("model", Words, nullable=False),
+    Column("store", Words, nullable=False),
+    Column("file", Words, nullable=False),
     Column("properties", JSON, nullable=False),
     Column("created", Double, nullable=False),
     Column("modified", Double, nullable=False),

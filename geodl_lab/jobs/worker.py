@@ -97,7 +97,8 @@ def serve(connection: Connection, parent: int) -> None:
     Parameters
     ----------
     connection
-        Brings tuples of a function and its arguments, takes an `Answer` for each.
+        Brings tuples of a function that raises nothing, `run_step`, and its arguments; takes
+        what it returns.
     parent
         Id of the server's process.
     """
@@ -106,7 +107,8 @@ def serve(connection: Connection, parent: int) -> None:
     signal.signal(signal.SIGTERM, _leave_it_to_the_server)
     with contextlib.suppress(EOFError, OSError):
         while True:
-            _send(connection, run_step(*connection.recv()))
+            function, *args = connection.recv()
+            _send(connection, function(*args))
 
 
 def _send(connection: Connection, answer: Answer) -> None:

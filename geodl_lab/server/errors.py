@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import parse_qs
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
@@ -49,6 +51,8 @@ def refuse(scope: Scope, status: int, message: str, *, headers: Mapping[str, str
 def refuse_token(scope: Scope, *, given: bool) -> Response:
     """Return that a key or token is missing, or that the given one is not valid."""
     if is_arcgis(scope):
+        if _is_for_a_person(scope):
+            return arcgis.ask_for_key(scope["path"], given=given)
         return arcgis.refuse_token(given)
     if given:
         return refuse(scope, 403, "The key or token is not valid; ask the operator for one.")
@@ -59,6 +63,12 @@ def refuse_token(scope: Scope, *, given: bool) -> Response:
 def is_arcgis(scope: Scope) -> bool:
     """Tell whether a request is one of ArcGIS REST."""
     return scope["path"] == "/arcgis" or scope["path"].startswith("/arcgis/")
+
+
+def _is_for_a_person(scope: Scope) -> bool:
+    """Tell whether a browser shows the answer, as far as it says so."""
+    asked = parse_qs(scope["query_string"].decode("latin-1")).get("f", ["html"])
+    return asked[0].lower() == "html" and "text/html" in Headers(scope=scope).get("accept", "")
 
 
 def on_arcgis(request: Request, error: Exception) -> Response:

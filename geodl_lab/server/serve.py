@@ -136,8 +136,8 @@ def listening(options: ServerOptions) -> Iterator[socket.socket]:
         sock = socket.create_server(address[:2], family=family, backlog=2048)
     except OSError as error:
         # of what Python adds to the words of the system, nothing helps
-        known = error.errno is not None and error.errno > 0
-        reason = os.strerror(error.errno) if known else error.strerror
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else error.strerror
         raise OptionError(
             f"cannot listen on {host} port {options.port}: {reason}; "
             "choose another host or port (port 0 takes a free one)"

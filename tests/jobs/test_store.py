@@ -146,3 +146,10 @@ def test_running_jobs_are_found_after_a_crash(store):
         dataclasses.replace(store.running()[0], state=State.PENDING, attempts=0, started=None)
         == jobs[0]
     )
+
+
+def test_texts_that_no_database_takes_are_kept_without_what_is_wrong(store):
+    job = add(store)
+    store.say(job.id, Level.ERROR, "half \ud800 and NUL \0.")
+    assert store.messages(job.id)[-1].text == "half ? and NUL ."
+    assert store.get("j\ud800") is None

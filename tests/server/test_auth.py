@@ -56,6 +56,20 @@ def test_without_a_key(app, ask):
         assert answer.headers["cache-control"] == "no-store"
 
 
+def test_a_person_is_asked_for_the_key(app, ask):
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    page = ask(app(), "/server/rest/services/", headers=browser)
+    assert page.status_code == 401 and page.headers["content-type"].startswith("text/html")
+    assert 'type="password" name="token"' in page.text
+    assert 'formaction="/arcgis/rest/services"' in page.text
+    form = {"token": KEY, "f": "html"}
+    signed_in = ask(app(), "/arcgis/rest/services", "POST", data=form, headers=browser)
+    assert signed_in.status_code == 200 and "RasterAnalysisTools" in signed_in.text
+    for f in ("json", "pjson"):
+        answer = ask(app(), "/arcgis/rest/services", headers=browser, params={"f": f})
+        assert answer.json()["error"]["code"] == 499
+
+
 @pytest.mark.parametrize("empty", [{"params": {"token": ""}}, {"headers": {"X-API-KEY": " "}}])
 def test_an_empty_token_is_none(app, ask, empty):
     assert ask(app(), "/arcgis/echo", **empty).json()["error"]["code"] == 499
@@ -70,9 +84,10 @@ def test_what_is_open_answers_anybody(app, ask, path):
 
 def test_portals_self_answers_anybody_but_with_a_wrong_key(app, ask):
     server, path = app(), "/portal/sharing/rest/portals/self"
-    assert ask(server, path).json()["owner"] is None
-    assert ask(server, path, key=KEY).json()["owner"] == owner_of(KEY)
-    assert ask(server, path, key="wrong").json()["error"]["code"] == 498
+    for form in ({}, {"params": {"f": "json"}}):
+        assert "error" not in ask(server, path, **form).text
+        assert "error" not in ask(server, path, key=KEY, **form).text
+        assert ask(server, path, key="wrong", **form).json()["error"]["code"] == 498
 
 
 @pytest.mark.parametrize(

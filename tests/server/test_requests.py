@@ -17,7 +17,8 @@ def lines():
     handler, logger = logging.StreamHandler(stream), logging.getLogger("geodl_lab.server")
     handler.setFormatter(logs.TextFormatter())
     logger.addHandler(handler)
-    level, logger.level = logger.level, logging.INFO
+    level = logger.level
+    logger.setLevel(logging.INFO)
     yield lambda: stream.getvalue().splitlines()
     logger.removeHandler(handler)
     logger.setLevel(level)

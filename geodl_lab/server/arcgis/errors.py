@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from fastapi.responses import JSONResponse, Response
 
+from geodl_lab.server.arcgis import html
 from geodl_lab.server.arcgis.web import NO_STORE, ArcgisError
 
 TOKEN_REQUIRED, TOKEN_INVALID = 499, 498
@@ -34,3 +35,9 @@ def refuse_token(given: bool) -> Response:
     """Return that a token is missing, or that the given one is not valid."""
     code, words = WORDS[403 if given else 401]
     return answer(ArcgisError(words, code=code))
+
+
+def ask_for_key(path: str, *, given: bool) -> Response:
+    """Return a page on which a person enters a key, to go on to where they wanted."""
+    title = "This key is not valid" if given else "A key is needed"
+    return html.page(title, html.buttons({"Go on": path}), status=401)

@@ -127,7 +127,7 @@ class Layer:
     @property
     def columns(self) -> dict[str, Column]:
         """What a where clause may name."""
-        return {name: Column(one.sql, one.kind) for name, one in self.by_name.items()}
+        return {name: Column(one.name, one.sql, one.kind) for name, one in self.by_name.items()}
 
     @property
     def class_field(self) -> str:

@@ -79,7 +79,11 @@ def describe(source: ImageSource) -> dict[str, Any]:
 
 
 def tile_info() -> dict[str, Any]:
-    """Return the scheme of the tiles, as GDAL reads it."""
+    """Return the scheme of the tiles.
+
+    The description of the service leaves it out: Esri's SDK would then take the service for
+    finished tiles. GDAL opens nothing without it.
+    """
     lods = [
         {
             "level": level,

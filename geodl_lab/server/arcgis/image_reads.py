@@ -187,7 +187,7 @@ def _places(
     grid = source.grid
     if view.crs == grid.crs and grid.transform.is_rectilinear and grid.transform.b == 0:
         count = max(len(middles_x), len(middles_y))
-        xy = np.tile([view.box[0], view.box[3]], (count, 1))
+        xy = np.full((count, 2), (view.box[0], view.box[3]), float)
         xy[: len(middles_x), 0] = view.x(middles_x)
         xy[: len(middles_y), 1] = view.y(middles_y)
         at = _to_pixels(source, xy)

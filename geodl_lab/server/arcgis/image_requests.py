@@ -154,12 +154,14 @@ def _bands(text: str, source: ImageSource) -> tuple[int, ...]:
 
 def _encoding(given: Parameters) -> Encoding:
     quality = _number(given, "compressionQuality", 75, 1, 100)
+    format = find_format(given.text("format", "jpgpng"))
     return Encoding(
-        format=find_format(given.text("format", "jpgpng")),
+        format=format,
         quality=int(quality),
         tolerance=_number(given, "compressionTolerance", 0, 0, 1e12),
         lerc_version=1 if given.text("lercVersion") == "1" else 2,
-        opaque="transparent" in given and not given.flag("transparent"),
+        # png32 is asked for because of its alpha; GDAL says transparent=FALSE with it.
+        opaque=format != "png32" and not given.flag("transparent", default=True),
     )
 
 

@@ -100,9 +100,7 @@ def _both(path: str, *names: str) -> Callable[[Any], Any]:
 @_both("")
 async def root(request: Request, folder: str, name: str) -> Response:
     """Describe the service."""
-    return await _answer(
-        request, folder, name, lambda source, _: image_info.describe(source), PAGES
-    )
+    return await _answer(request, folder, name, _described, PAGES)
 
 
 @_both("/identify", "geometry", "geometryType", "sr")
@@ -189,6 +187,12 @@ async def resource(request: Request, folder: str, name: str, resource: str) -> R
         return known[resource.lower()](source)
 
     return await _answer(request, folder, name, call)
+
+
+def _described(source: ImageSource, given: Parameters) -> dict[str, Any]:
+    """Describe a source; GDAL says ``pretty=true`` and wants to know the tiles."""
+    tiles = {"tileInfo": image_info.tile_info()} if given.flag("pretty") else {}
+    return {**image_info.describe(source), **tiles}
 
 
 async def _run(pool: ThreadPoolExecutor, call: Callable[..., Any], *arguments: Any) -> Any:

@@ -73,8 +73,9 @@ class Sql:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that may be asked for: its SQL, and of what kind its values are."""
+    """A column that may be asked for: its name, its SQL, and of what kind its values are."""
 
+    name: str
     sql: str
     kind: Kind
 
@@ -274,7 +275,8 @@ def _operand(value: Value, columns: Mapping[str, Column]) -> tuple[Sql, Kind]:
         column = columns.get(value.text.lower())
         if column is None:
             raise ArcgisError(
-                f"where names the field {value.text!r}; there are {', '.join(sorted(columns))}"
+                f"where names the field {value.text!r}; there are "
+                f"{', '.join(one.name for one in columns.values())}"
             )
         return Sql(column.sql), column.kind
     if isinstance(value.value, Call):
@@ -337,7 +339,7 @@ def _worded(value: Value) -> str:
 
 def _unreadable(text: str, error: lark.exceptions.UnexpectedInput) -> ArcgisError:
     ended = isinstance(error, lark.exceptions.UnexpectedToken) and error.token.type == "$END"
-    at = len(text) if ended else (error.pos_in_stream or 0)
+    at = len(text) if ended else error.pos_in_stream
     near = f"near {text[at : at + 30]!r}" if at < len(text) else "where it ends"
     return ArcgisError(
         f"where cannot be read at character {at + 1}, {near}; it takes comparisons such as "
