@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from geodl_lab.jobs.job import Caller
-from geodl_lab.server.bodies import Quota, Replayed, form_token
+from geodl_lab.server.bodies import Quota, Replayed, answer_early, form_token
 from geodl_lab.server.errors import refuse, refuse_token
 from geodl_lab.server.limits import Buckets
 from geodl_lab.server.tokens import Tokens
@@ -71,10 +71,10 @@ class Authentication:
         caller = self._caller(given)
         if not self.buckets.take(caller.owner if caller else _address(scope)):
             response = refuse(scope, 429, self.buckets.words)
-            return await response(scope, receive, send)
+            return await answer_early(response, scope, receive, send)
         if caller is None and not _is_open(scope["path"], given=bool(given)):
             response = refuse_token(scope, given=bool(given))
-            return await response(scope, receive, send)
+            return await answer_early(response, scope, receive, send)
         scope.setdefault("state", {})["caller"] = caller
         if caller:
             receive = Quota(receive, self.quota, caller.owner)

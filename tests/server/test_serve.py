@@ -103,8 +103,21 @@ def test_a_second_signal_ends_it_at_once(start):
     assert process.wait(timeout=20) == 128 + signal.SIGTERM
 
 
-def test_it_ends_with_who_started_it(start):
-    process, _ = start("--until-eof", stdin=subprocess.PIPE)
+def test_what_is_too_large_is_answered_before_it_comes_and_it_ends_with_who_started_it(
+    start, tmp_path
+):
+    process, state = start("--until-eof", stdin=subprocess.PIPE)
+    port = int(state["url"].rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        client.sendall(b"POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n")
+        assert client.recv(20).startswith(b"HTTP/1.1 413")
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:  # as QGIS sends it
+        key = (tmp_path / "data" / "api-key").read_bytes().strip()
+        client.sendall(
+            b"GET /x HTTP/1.1\r\nHost: localhost\r\nX-Esri-Authorization: Bearer " + key
+            + b" \r\n\r\n"
+        )  # fmt: skip
+        assert client.recv(20).startswith(b"HTTP/1.1 404")
     process.stdin.close()
     assert process.wait(timeout=20) == 0
 
