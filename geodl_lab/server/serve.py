@@ -134,7 +134,8 @@ def listening(options: ServerOptions) -> Iterator[socket.socket]:
         family, _, _, _, address = socket.getaddrinfo(
             host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        sock = socket.create_server(address[:2], family=family, backlog=2048)
+        both = host == "::" and socket.has_dualstack_ipv6()
+        sock = socket.create_server(address[:2], family=family, backlog=2048, dualstack_ipv6=both)
     except OSError as error:
         # of what Python adds to the words of the system, nothing helps
         number = error.errno or 0
