@@ -8,7 +8,7 @@ from typing import Any
 
 from geodl_lab.cards import card
 from geodl_lab.errors import ModelError
-from geodl_lab.packages.archives import open_files
+from geodl_lab.packages.archives import hash_bytes, open_files
 from geodl_lab.packages.installed import bundled, find, installed, only
 from geodl_lab.packages.registry import open_model, origin_of
 from geodl_lab.packages.store import install, uninstall
@@ -66,8 +66,9 @@ def installed_reference(model: str) -> str:
     """
     if not Path(model).is_absolute():
         return only(model).reference
-    content = open_files(Path(model)).sha256
-    found = [one.reference for one in installed() if one.sha256 == content]
+    files = open_files(Path(model))  # an archive has another hash than what is installed of it
+    content = {name: hash_bytes(files.read(name)) for name in files.members}
+    found = [one.reference for one in installed() if dict(one.hashes) == content]
     if not found:
         raise ModelError(f"{Path(model).name!r} is not installed; install it, or name a model")
     return found[0]

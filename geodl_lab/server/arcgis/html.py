@@ -77,10 +77,9 @@ def table(values: Any, depth: int = 0) -> str:
 
 
 def buttons(links: Mapping[str, str]) -> str:
-    """Return a button for each of some places: words to paths."""
+    """Return a button for each of some places: words to paths, "" for the page itself."""
     return "".join(
-        f'<button formaction="{escape(path)}">{escape(word)}</button>'
-        for word, path in links.items()
+        f"<button{_action(path)}>{escape(word)}</button>" for word, path in links.items()
     )
 
 
@@ -92,6 +91,10 @@ def fields(parameters: Sequence[Parameter], action: str) -> str:
         for one in parameters
     )
     return f'{rows}<button formaction="{escape(action)}">Submit job</button>'
+
+
+def _action(path: str) -> str:
+    return f' formaction="{escape(path)}"' if path else ""
 
 
 def _field(one: Parameter) -> str:

@@ -26,7 +26,14 @@ from geodl_lab.server.arcgis.content import item_of as visible_item
 from geodl_lab.server.arcgis.content import own as own_item
 from geodl_lab.server.arcgis.items import PACKAGE, properties_of, title_of
 from geodl_lab.server.arcgis.values import truth_of, whole_of
-from geodl_lab.server.arcgis.web import NO_STORE, ArcgisError, Parameters, parameters, respond
+from geodl_lab.server.arcgis.web import (
+    NO_STORE,
+    ArcgisError,
+    Parameters,
+    parameters,
+    received,
+    respond,
+)
 from geodl_lab.server.context import core_of
 
 router = APIRouter(tags=["ArcGIS portal"])
@@ -43,23 +50,23 @@ MOST_PARTS = 10_000
 @router.post(USER + "/addItem")
 async def add_item(request: Request, user: str) -> Response:
     """Keep a file as an item, or an item whose file comes in parts."""
-    given = await parameters(request)
-    return respond(await run_in_threadpool(_added, request, user, "", given), given)
+    async with received(request) as given:
+        return respond(await run_in_threadpool(_added, request, user, "", given), given)
 
 
 @router.post(IN_FOLDER + "/addItem")
 async def add_item_in(request: Request, user: str, folder: str) -> Response:
     """Keep a file as an item of a folder."""
-    given = await parameters(request)
-    return respond(await run_in_threadpool(_added, request, user, folder, given), given)
+    async with received(request) as given:
+        return respond(await run_in_threadpool(_added, request, user, folder, given), given)
 
 
 @router.post(OWN + "/addPart")
 @router.post(IN_FOLDER + "/items/{id}/addPart")
 async def add_part(request: Request, user: str, id: str) -> Response:
     """Keep a part of a file."""
-    given = await parameters(request)
-    await run_in_threadpool(_keep_part, request, id, given)
+    async with received(request) as given:
+        await run_in_threadpool(_keep_part, request, id, given)
     return respond({"success": True, "itemId": id, "id": id}, given)
 
 

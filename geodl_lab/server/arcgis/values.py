@@ -27,10 +27,13 @@ def json_of(name: str, text: str) -> Any:
     Raises
     ------
     OptionError
-        If it is no JSON, or holds NaN or Infinity, which JSON does not have.
+        If it is no JSON, or holds what JSON does not have: NaN, Infinity, half a letter.
     """
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+        if "\\ud" in text.lower():  # halves of a letter alone cannot be sent back
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except (ValueError, RecursionError) as error:
         raise OptionError(
             f"{name} is no JSON ({error}); it begins with {shown(text[:60])}: write names and "
@@ -95,3 +98,10 @@ def choice_of(name: str, given: str, choices: tuple[str, ...]) -> str:
 
 def _no_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:20]} is too large")
+    return number
