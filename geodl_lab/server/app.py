@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import re
 import warnings
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
@@ -80,12 +79,16 @@ def make_app(core: Core, options: ServerOptions, *, tokens: Tokens) -> FastAPI:
     app.state.core, app.state.tokens, app.state.options = core, tokens, options
     app.state.metrics, app.state.stopping = health.Metrics(), False
     app.include_router(health.router)
-    for module, prefix in FACES:
-        if importlib.util.find_spec(module):
-            app.include_router(importlib.import_module(module).router, prefix=prefix)
+    for router, prefix in faces():
+        app.include_router(router, prefix=prefix)
     _add_handlers(app)
     _add_layers(app, options, tokens)
     return app
+
+
+def faces() -> list[tuple[APIRouter, str]]:
+    """Return the routes of each face, and where they are."""
+    return [(importlib.import_module(module).router, prefix) for module, prefix in FACES]
 
 
 def _add_handlers(app: FastAPI) -> None:

@@ -22,7 +22,7 @@ from geodl_lab._version import __version__
 from geodl_lab.errors import OptionError, OutputError
 from geodl_lab.jobs.core import Core, CoreOptions
 from geodl_lab.server import logs
-from geodl_lab.server.app import make_app
+from geodl_lab.server.app import faces, make_app
 from geodl_lab.server.options import STATE_FILE, ServerOptions, is_loopback
 from geodl_lab.server.tls import Tls, tls_files
 from geodl_lab.server.tokens import KEY_FILE, Tokens, kept_key, kept_secret, write_private
@@ -90,6 +90,7 @@ def run(
     stop = Stop()
     with _handled(stop), listening(options) as sock:
         _make_folder(options.data_dir)
+        faces()  # imported before workers start, which would take the processor from us
         core = open_core(options.core)
         try:
             _serve(options, core, sock, stop, until_eof=until_eof)

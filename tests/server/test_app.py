@@ -10,7 +10,7 @@ import pytest
 from geodl_lab.server.auth import OPEN, OPTIONAL
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"torch", "dask", "geopandas", "rasterio", "matplotlib", "pyogrio", "scipy", "distributed"}
+HEAVY = {"torch", "dask", "geopandas", "matplotlib", "pyogrio", "scipy", "distributed"}
 
 
 @pytest.fixture
