@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
+import re
 import warnings
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
@@ -79,12 +79,16 @@ def make_app(core: Core, options: ServerOptions, *, tokens: Tokens) -> FastAPI:
     app.state.core, app.state.tokens, app.state.options = core, tokens, options
     app.state.metrics, app.state.stopping = health.Metrics(), False
     app.include_router(health.router)
-    for module, prefix in FACES:
-        if importlib.util.find_spec(module):
-            app.include_router(importlib.import_module(module).router, prefix=prefix)
+    for router, prefix in faces():
+        app.include_router(router, prefix=prefix)
     _add_handlers(app)
     _add_layers(app, options, tokens)
     return app
+
+
+def faces() -> list[tuple[APIRouter, str]]:
+    """Return the routes of each face, and where they are."""
+    return [(importlib.import_module(module).router, prefix) for module, prefix in FACES]
 
 
 def _add_handlers(app: FastAPI) -> None:
@@ -116,12 +120,24 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     document.setdefault("components", {})["securitySchemes"] = SECURITY
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            name = path.strip("/").replace("/", "_").replace("{", "").replace("}", "")
-            operation["operationId"] = f"{method}_{name}"
-            operation["security"] = _security(path)
-            for status, words in COMMON.items():
-                operation["responses"].setdefault(status, {"description": words})
+            _complete(operation, path, method)
     return document
+
+
+def _complete(operation: dict[str, Any], path: str, method: str) -> None:
+    """Add to what a route says of itself what holds for all of its kind."""
+    name = re.sub(r"\W+", "_", path).strip("_")
+    operation["operationId"] = f"{method}_{name}"
+    operation["security"] = _security(path)
+    for status, words in COMMON.items():
+        operation["responses"].setdefault(status, {"description": words})
+    parameters = operation.setdefault("parameters", [])
+    said = {one["name"] for one in parameters if one["in"] == "path"}
+    parameters += [
+        {"name": one, "in": "path", "required": True, "schema": {"type": "string"}}
+        for one in re.findall(r"{(\w+)}", path)
+        if one not in said
+    ]
 
 
 def _security(path: str) -> list[dict[str, list[str]]]:
