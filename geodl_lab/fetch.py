@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import httpcore
 import httpx
@@ -25,6 +26,12 @@ from geodl_lab.errors import AccessError, CancelledError, OutputError, first_lin
 CONNECT, READ = 10.0, 30.0
 """Seconds to connect, and to wait for the next bytes."""
 
+PAUSES = (1.0, 4.0)
+"""Seconds before something is asked again that failed in passing."""
+
+PASSING = (408, 429, 500, 502, 503, 504)
+"""HTTP statuses that may be others the next time."""
+
 REDIRECTS = 5
 SMALL = 2**25
 """Bytes of an answer that is kept in memory."""
@@ -33,6 +40,13 @@ ENCODINGS = ("", "identity", "gzip", "deflate")
 """One at a time: packed twice, a few bytes would unpack to more than any memory."""
 
 HEADERS = {"Accept": "*/*", "Accept-Encoding": "gzip, identity", "User-Agent": "geodl-lab"}
+
+
+Answer = TypeVar("Answer")
+
+
+class _PassingError(AccessError):
+    """What failed may succeed the next time."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +83,7 @@ class Fetcher:
         """Return what an address answers; ``parameters`` are added to its query."""
         target = checked_url(url, parameters)
         request = _Request(target, most_bytes, most_seconds, types)
-        return b"".join(self._stream(request))
+        return self._again(request, lambda: b"".join(self._stream(request)))
 
     def post(
         self,
@@ -82,7 +96,7 @@ class Fetcher:
     ) -> bytes:
         """Send a form and return the answer; redirects are errors."""
         request = _Request(checked_url(url), most_bytes, most_seconds, types, dict(parameters))
-        return b"".join(self._stream(request))
+        return self._again(request, lambda: b"".join(self._stream(request)))
 
     def download(
         self,
@@ -118,14 +132,29 @@ class Fetcher:
         request = _Request(target, most_bytes, most_seconds, types, folder=path.parent)
         rough = path.with_name(f"rough-{path.name}")
         try:
-            with _disk_errors(path.parent), rough.open("wb") as file:
-                for piece in self._stream(request):
-                    file.write(piece)
-            sync(rough)
+            self._again(request, lambda: self._write(request, rough))
             rough.replace(path)
         finally:
             rough.unlink(missing_ok=True)
         return path
+
+    def _write(self, request: _Request, path: Path) -> None:
+        with disk_errors(path.parent), path.open("wb") as file:
+            for piece in self._stream(request):
+                file.write(piece)
+        sync(path)
+
+    def _again(self, request: _Request, ask: Callable[[], Answer]) -> Answer:
+        """Ask, and ask again where it failed in passing and there is time left."""
+        for pause in PAUSES:
+            try:
+                return ask()
+            except _PassingError:
+                if pause > request.deadline.end - time.monotonic():
+                    raise
+            self._check_stop()
+            time.sleep(pause)
+        return ask()
 
     def _stream(self, request: _Request) -> Iterator[bytes]:
         """Yield the pieces of the final answer."""
@@ -203,14 +232,15 @@ class _Request:
     def check(self, answer: httpx.Response) -> None:
         """Refuse an answer by its status and headers."""
         if answer.status_code != 200:
-            raise AccessError(
+            kind = _PassingError if answer.status_code in PASSING else AccessError
+            raise kind(
                 f"{shown(self.url)} answered HTTP {answer.status_code}; "
                 "look whether the address is right and may be read without signing in"
             )
-        kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind and self.types is not None and not kind.startswith(self.types):
+        media = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media and self.types is not None and not media.startswith(self.types):
             raise AccessError(
-                f"{shown(self.url)} answered {kind[:80]!r}; wanted is {', '.join(self.types)}"
+                f"{shown(self.url)} answered {media[:80]!r}; wanted is {', '.join(self.types)}"
             )
         packed = answer.headers.get("content-encoding", "").strip().lower()
         if packed not in ENCODINGS:
@@ -242,12 +272,12 @@ def _explained(request: _Request) -> Iterator[None]:
     try:
         yield
     except (httpcore.TimeoutException, httpx.TimeoutException) as error:
-        raise AccessError(
+        raise _PassingError(
             f"{place} did not answer in time ({CONNECT:.0f} s to connect, {READ:.0f} s between "
             f"two pieces, {request.seconds:.0f} s for all); try again later"
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, *_WIRE) as error:
-        raise AccessError(
+        raise _PassingError(
             f"{place} cannot be fetched ({first_line(error)[:200]}); "
             "look whether it is right and the host is up"
         ) from error
@@ -260,7 +290,8 @@ _WIRE = (
 
 
 @contextlib.contextmanager
-def _disk_errors(folder: Path) -> Iterator[None]:
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Say of a full disk how much is free; raises OutputError."""
     try:
         yield
     except OSError as error:
@@ -272,5 +303,5 @@ def _disk_errors(folder: Path) -> Iterator[None]:
 def _full(free: int, need: int | None) -> OutputError:
     wanted = "more" if need is None else f"{need} bytes"
     return OutputError(
-        f"the disk is full: {free} bytes are free and a download needs {wanted}; make room"
+        f"the disk is full: {free} bytes are free and {wanted} are needed; make room"
     )

@@ -15,6 +15,12 @@ from geodl_lab.fetch import Fetcher
 MANY = 2**20
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """Nothing is asked again, but where a test says so."""
+    monkeypatch.setattr(fetch, "PAUSES", ())
+
+
 @pytest.fixture
 def fetcher(web):
     return Fetcher((web.host,))
@@ -231,7 +237,7 @@ def test_cancel_ends_a_download(web, tmp_path):
 def test_a_full_disk_says_what_is_free_and_needed(web, fetcher, disk):
     folder = disk(MANY)
     web.pages |= {"/big": bytes(2 * MANY), "/endless": endless}
-    with pytest.raises(OutputError, match=rf"\d+ bytes are free and a download needs {2 * MANY}"):
+    with pytest.raises(OutputError, match=rf"\d+ bytes are free and {2 * MANY} bytes are needed"):
         fetcher.download(f"{web.url}/big", folder / "a", most_bytes=2**40)
     with pytest.raises(OutputError, match="the disk is full: 0 bytes are free"):
         fetcher.download(f"{web.url}/endless", folder / "a", most_bytes=2**40)
@@ -260,3 +266,28 @@ def test_the_environment_names_no_proxy(web, fetcher, monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     web.pages["/"] = b"direct"
     assert fetcher.get(web.url) == b"direct"
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_what_fails_in_passing_is_asked_again(web, fetcher, monkeypatch, tmp_path, status):
+    monkeypatch.setattr(fetch, "PAUSES", (0, 0))
+    bad = [lambda request: request.answer(b"", status=status), lambda request: None]
+
+    def page(request):
+        bad.pop()(request) if bad else request.answer(b"at last")
+
+    web.pages["/a"] = page
+    path = fetcher.download(f"{web.url}/a", tmp_path / "a", most_bytes=MANY)
+    assert path.read_bytes() == b"at last"
+    assert len(web.asked) == 3
+
+
+def test_what_fails_for_good_is_not_asked_again(web, fetcher, monkeypatch):
+    monkeypatch.setattr(fetch, "PAUSES", (0, 0))
+    with pytest.raises(AccessError, match="answered HTTP 404"):
+        fetcher.get(f"{web.url}/none")
+    assert len(web.asked) == 1
+    web.pages["/a"] = lambda request: request.answer(b"", status=500)
+    with pytest.raises(AccessError, match="answered HTTP 500"):
+        fetcher.get(f"{web.url}/a")
+    assert len(web.asked) == 4

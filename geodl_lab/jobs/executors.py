@@ -28,6 +28,9 @@ MOST_OUT = 64
 COUNT_SECONDS = 5.0
 """How long the number of Dask workers is believed."""
 
+CONNECT_SECONDS = 10.0
+"""How long a Dask scheduler may take to answer."""
+
 _SPAWN = multiprocessing.get_context("spawn")
 _LIVES = threading.Lock()  # the birth of one process asks after the end of all others
 
@@ -192,7 +195,7 @@ class DaskExecutor(Executor):
                 # Imported here: it takes long, and only some servers have it.
                 distributed: Any = importlib.import_module("distributed")
                 self._client = distributed.Client(
-                    self._address, timeout=10, name="geodl-serve", set_as_default=False
+                    self._address, timeout=CONNECT_SECONDS, name="geodl-serve", set_as_default=False
                 )
             count, when = self._counted
             if time.monotonic() > when + COUNT_SECONDS:

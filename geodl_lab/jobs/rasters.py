@@ -80,7 +80,7 @@ def check_raster(path: Path) -> Path:
         If it is none, is damaged or cut off, holds several rasters, names other files, or is of
         no sane size.
     """
-    head = _head(path)
+    head = read_head(path)
     driver = next((name for magic, name in MAGIC.items() if head.startswith(magic)), None)
     if driver is None:
         raise RasterError(
@@ -100,7 +100,8 @@ def check_raster(path: Path) -> Path:
     return path
 
 
-def _head(path: Path) -> bytes:
+def read_head(path: Path) -> bytes:
+    """Return the first bytes of a plain file; raises RasterError."""
     try:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):  # opening a pipe would wait

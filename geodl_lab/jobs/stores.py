@@ -91,24 +91,26 @@ class Stores:
         )
 
 
-def rasters_in(folder: Path) -> tuple[Path, ...]:
-    """Return the rasters that lie in a folder of a store, by name; not those in its folders.
+def raster_names(folder: Path) -> tuple[str, ...]:
+    """Return the names of the rasters that lie in a folder, sorted; not those in its folders.
 
     Raises
     ------
     AccessError
-        If there is none, or there are more than `MOST_RASTERS`.
+        If there is none, there are more than `MOST_RASTERS`, or it may not be listed.
     """
-    top = folder.resolve()
-    names = sorted(entry.name for entry in top.iterdir() if _is_raster(entry.name))
-    paths = ((top / name).resolve() for name in names)
-    found = tuple(path for path in paths if path.is_file() and path.is_relative_to(top))
+    try:
+        found = sorted(name for name in os.listdir(folder) if _is_raster(name))
+    except OSError as error:
+        raise AccessError(
+            f"the folder {folder.name!r} cannot be listed ({error.strerror})"
+        ) from error
     if not found or len(found) > MOST_RASTERS:
         raise AccessError(
             f"the folder {folder.name!r} holds {len(found)} rasters; give one that holds 1 to "
             f"{MOST_RASTERS} files that end on {', '.join(ENDINGS)}"
         )
-    return found
+    return tuple(found)
 
 
 def _is_raster(name: str) -> bool:

@@ -6,6 +6,7 @@ a high priority waits for one step at most.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import threading
@@ -231,6 +232,8 @@ class Workers:
         for name, executor in zip(names, [self._first, *others], strict=True):
             self._lanes[name] = Lane(name, [executor])
         self._know(names)
+        with contextlib.suppress(BusyError):  # who finishes the first job has loaded torch by then
+            self.lane(FILES).submit(find_devices)
 
     def _know(self, names: list[str]) -> None:
         self._devices = names

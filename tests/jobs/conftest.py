@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from geodl_lab.jobs import make, workers
+from geodl_lab.jobs import make, worker, workers
 from geodl_lab.jobs.core import CoreOptions, open_core
 from geodl_lab.jobs.job import Caller
 from geodl_lab.jobs.recipes import Classify
@@ -17,14 +17,15 @@ import fake_works
 ANN = Caller("ann")
 
 
-@pytest.fixture
-def fakes(monkeypatch):
+@pytest.fixture(scope="module")
+def fakes():
     """Fake works for classify, and a CPU that is found without torch."""
-    monkeypatch.setitem(make.MAKERS, Classify, fake_works.make)
-    monkeypatch.setattr(workers, "find_devices", fake_works.one_device)
-    for name in ("GDAL_DISABLE_READDIR_ON_OPEN", "GDAL_PAM_ENABLED"):
-        monkeypatch.setenv(name, "")  # put back what the core sets
-    return fake_works
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(make.MAKERS, Classify, fake_works.make)
+        patch.setattr(workers, "find_devices", fake_works.one_device)
+        for name in worker.ENVIRONMENT:
+            patch.setenv(name, "")  # put back what the core sets
+        yield fake_works
 
 
 @pytest.fixture
@@ -42,9 +43,12 @@ def opened(fakes, tmp_path):
         core.close(seconds=1)
 
 
-@pytest.fixture
-def core(opened):
-    return opened()
+@pytest.fixture(scope="module")
+def core(fakes, tmp_path_factory):
+    """A core for many tests: its workers take a while to start."""
+    core = open_core(CoreOptions(tmp_path_factory.mktemp("data")), resolve=fakes.resolve)
+    yield core
+    core.close(seconds=1)
 
 
 @pytest.fixture

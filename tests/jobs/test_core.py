@@ -13,6 +13,11 @@ from geodl_lab.jobs.job import Caller, Level, State
 ANN, BEN, ADMIN = Caller("ann"), Caller("ben"), Caller("root", admin=True)
 
 
+@pytest.fixture
+def name():
+    return f"roofs{time.monotonic_ns()}"
+
+
 def submit(core, recipe, caller=ANN, **options):
     return core.submit(recipe, caller, request={"task": "T"}, **options)
 
@@ -21,17 +26,17 @@ def texts(core, job):
     return [message.text for message in core.messages(job)]
 
 
-def test_a_job_runs_says_so_and_publishes(core, ended):
-    job = submit(core, classify(3, service="roofs"))
+def test_a_job_runs_says_so_and_publishes(core, ended, name):
+    job = submit(core, classify(3, service=name))
     done = ended(core, job)
     assert (done.state, done.percent, done.attempts) == (State.SUCCEEDED, 100, 1)
-    service = core.catalog.service("roofs", ANN)
-    assert done.results == {"service": "roofs", "item": service.item, "values": {"count": 3}}
+    service = core.catalog.service(name, ANN)
+    assert done.results == {"service": name, "item": service.item, "values": {"count": 3}}
     assert (service.version, service.info) == (1, {"count": 3, "job": job.id})
     result = Path(service.files["raster"])
     assert result.read_text() == "0 0 0\n0 1 1\n0 2 4\n"
     assert (result.parent / "beside.txt").read_text() == "beside"
-    assert core.item(service.item, ANN).title == "roofs"
+    assert core.item(service.item, ANN).title == name
     queued, started, said, last = texts(core, job)
     assert (queued, said) == ("The job is queued.", "It is fake.")
     assert started == "The job is started: classify with fake on cpu."
@@ -50,24 +55,24 @@ def test_jobs_and_results_are_seen_by_their_key_and_the_admin(core, ended):
         core.catalog.service(job.id, BEN)
 
 
-def test_a_name_that_is_taken_fails_the_job_and_leaves_the_service(core, ended):
-    ended(core, submit(core, classify(1, service="roofs")))
-    before = core.catalog.service("roofs", ANN)
-    job = ended(core, submit(core, classify(2, service="roofs"), BEN))
+def test_a_name_that_is_taken_fails_the_job_and_leaves_the_service(core, ended, name):
+    ended(core, submit(core, classify(1, service=name)))
+    before = core.catalog.service(name, ANN)
+    job = ended(core, submit(core, classify(2, service=name), BEN))
     assert job.state is State.FAILED
     last = core.messages(job)[-1]
-    assert last.level is Level.ERROR and "the name 'roofs' is taken" in last.text
-    assert core.catalog.service("roofs", ANN) == before
+    assert last.level is Level.ERROR and f"the name {name!r} is taken" in last.text
+    assert core.catalog.service(name, ANN) == before
 
 
-def test_an_item_is_replaced_as_a_whole_when_the_job_succeeds_only(core, ended):
-    ended(core, submit(core, classify(1, service="roofs")))
-    before = core.catalog.service("roofs", ANN)
+def test_an_item_is_replaced_as_a_whole_when_the_job_succeeds_only(core, ended, name):
+    ended(core, submit(core, classify(1, service=name)))
+    before = core.catalog.service(name, ANN)
     failing = classify(2, item=before.item, fail_at=1, fail="geodl")
     assert ended(core, submit(core, failing)).state is State.FAILED
-    assert core.catalog.service("roofs", ANN) == before
+    assert core.catalog.service(name, ANN) == before
     done = ended(core, submit(core, classify(2, item=before.item)))
-    after = core.catalog.service("roofs", ANN)
+    after = core.catalog.service(name, ANN)
     assert (after.version, after.item, after.info["job"]) == (2, before.item, done.id)
     assert len(Path(after.files["raster"]).read_text().splitlines()) == 2
     assert len(Path(before.files["raster"]).read_text().splitlines()) == 1  # somebody may read it

@@ -1,0 +1,190 @@
+"""The feature service of each published layer of objects: description, query, one feature."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, Response
+
+from geodl_lab.jobs.catalog import Service
+from geodl_lab.server.arcgis import downloads, feature_render
+from geodl_lab.server.arcgis.feature_layer import Layer, read_layer
+from geodl_lab.server.arcgis.feature_query import Query, parse_format, parse_query
+from geodl_lab.server.arcgis.feature_store import Store, open_store
+from geodl_lab.server.arcgis.web import (
+    NO_STORE,
+    ArcgisError,
+    Parameters,
+    parameters,
+    respond,
+)
+from geodl_lab.server.context import caller_of, core_of
+
+router = APIRouter()
+
+Given = Annotated[Parameters, Depends(parameters)]
+PAGES = ("json", "pjson", "html")
+ROOT = "/Hosted/{name}/FeatureServer"
+
+
+def both_ways(path: str) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
+    """Route GET and POST of a path, with and without a slash at its end; no client is sent on."""
+
+    def add(handler: Callable[..., Response]) -> Callable[..., Response]:
+        for one in (path, f"{path}/"):
+            router.add_api_route(
+                one, handler, methods=["GET"], include_in_schema=one == path, response_model=None
+            )
+            router.add_api_route(
+                one, handler, methods=["POST"], include_in_schema=False, response_model=None
+            )
+        return handler
+
+    return add
+
+
+@both_ways(ROOT)
+def service(name: str, request: Request, given: Given) -> Response:
+    """Describe a feature service."""
+    published = _service(name, request)
+    layer = _layer(published)
+    values = feature_render.service_json(layer, name) | _itself(published, request)
+    return _answer(values, given, request, name, {"layer 0": f"{_here(request)}/0"})
+
+
+@both_ways(f"{ROOT}/layers")
+def layers(name: str, request: Request, given: Given) -> Response:
+    """Describe all layers of a feature service."""
+    published = _service(name, request)
+    one = feature_render.layer_json(_layer(published), name, published.info)
+    return _answer({"layers": [one], "tables": []}, given, request, name, {})
+
+
+@both_ways(f"{ROOT}/0")
+def layer(name: str, request: Request, given: Given) -> Response:
+    """Describe the layer."""
+    published = _service(name, request)
+    values = feature_render.layer_json(_layer(published), name, published.info)
+    links = {"query": f"{_here(request)}/query?where=1%3D1&outFields=*&resultRecordCount=100"}
+    return _answer(values | _itself(published, request), given, request, name, links)
+
+
+@both_ways(f"{ROOT}/0/query")
+def query(name: str, request: Request, given: Given) -> Response:
+    """Answer features, their number, ids, extent or statistics."""
+    found = _layer(_service(name, request))
+    format = parse_format(given, request.headers.get("accept", ""))
+    values = answer_query(found, parse_query(given, found, format=format))
+    return _answer(values, given, request, name, {"layer": _here(request).rpartition("/")[0]})
+
+
+@both_ways(f"{ROOT}/0/{{object_id}}")
+def feature(name: str, object_id: str, request: Request, given: Given) -> Response:
+    """Answer one feature by its object id."""
+    found = _layer(_service(name, request))
+    if not object_id.isdecimal():
+        raise ArcgisError(
+            f"{object_id[:60]!r} is no operation of this layer; possible are query and an object id"
+        )
+    asked = Parameters({"outFields": "*", **given, "where": "", "objectIds": object_id})
+    page = answer_query(found, parse_query(asked, found, format="json"))
+    if not page.get("features"):
+        raise ArcgisError(f"there is no feature with the object id {object_id}", code=404)
+    return _answer({"feature": page["features"][0]}, given, request, name, {})
+
+
+def answer_query(layer: Layer, query: Query) -> dict[str, Any]:
+    """Return the answer to a query of a layer.
+
+    Raises
+    ------
+    ArcgisError
+        If it takes too long or cannot be answered.
+    """
+    with open_store(layer, query) as store:
+        return ANSWERS[query.wants](store)
+
+
+def _features(store: Store) -> dict[str, Any]:
+    geojson = store.query.format == "geojson"
+    write = feature_render.geojson_features if geojson else feature_render.esri_features
+    return write(store.page(), store.layer, store.query)
+
+
+def _count(store: Store) -> dict[str, Any]:
+    return {"count": store.count()}
+
+
+def _ids(store: Store) -> dict[str, Any]:
+    return {"objectIdFieldName": store.layer.fields[0].name, "objectIds": store.ids()}
+
+
+def _extent(store: Store) -> dict[str, Any]:
+    return feature_render.extent_json(store.bounds(), store.layer, store.query, store.count())
+
+
+def _statistics(store: Store) -> dict[str, Any]:
+    return feature_render.statistics_json(store.statistics(), store.query)
+
+
+ANSWERS: dict[str, Callable[[Store], dict[str, Any]]] = {
+    "features": _features,
+    "count": _count,
+    "ids": _ids,
+    "extent": _extent,
+    "statistics": _statistics,
+}
+
+
+def _service(name: str, request: Request) -> Service:
+    """Return a feature service that the caller may see."""
+    found = core_of(request).catalog.service(name, caller_of(request))
+    if found.kind != "features":
+        raise ArcgisError(f"{name} is no feature service; it serves a {found.kind}", code=404)
+    return found
+
+
+def _layer(service: Service) -> Layer:
+    """Return the layer of a service; an empty one where no job has filled it yet."""
+    path = service.files.get("features")
+    try:
+        return read_layer(Path(path) if path else None, service.version)
+    except (sqlite3.Error, TypeError, StopIteration) as error:
+        raise ArcgisError(
+            f"the features of {service.name} cannot be read; run the job again", code=500
+        ) from error
+
+
+def _itself(service: Service, request: Request) -> dict[str, Any]:
+    """Return what only we say of a service: its item and its files."""
+    urls = downloads.links(service, downloads.services_url(request))
+    return {
+        "serviceItemId": service.item,
+        "lastEditDate": int(service.modified * 1000),
+        "editingInfo": {"lastEditDate": int(service.modified * 1000)},
+        "downloads": [{"name": name, "url": url} for name, url in urls.items()],
+    }
+
+
+def _here(request: Request) -> str:
+    return request.url.path.rstrip("/")
+
+
+def _answer(
+    values: dict[str, Any], given: Parameters, request: Request, title: str, links: dict[str, str]
+) -> Response:
+    """Render an answer in the format that is asked for."""
+    known = (*PAGES, "geojson") if request.url.path.rstrip("/").endswith("query") else PAGES
+    format = parse_format(given, request.headers.get("accept", ""), known)
+    if format == "html":
+        links |= {one["name"]: one["url"] for one in values.get("downloads", ())}
+        return HTMLResponse(feature_render.page_html(title, values, links), headers=NO_STORE)
+    if format == "geojson" and values.get("type") == "FeatureCollection":
+        text = json.dumps(values, ensure_ascii=False, allow_nan=False)
+        return Response(text, media_type="application/geo+json", headers=NO_STORE)
+    return respond(values, given)

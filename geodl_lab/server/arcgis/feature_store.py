@@ -1,0 +1,331 @@
+"""Features from a GeoPackage: SQLite filters, sorts and pages from disk, shapely has the last word.
+
+The R-tree finds candidates by their boxes. A feature whose box lies inside a rectangle that is
+asked for is in; all others are compared exactly. So only features on the rim are read for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import shapely
+
+from geodl_lab.server.arcgis import feature_layer
+from geodl_lab.server.arcgis.feature_layer import Layer
+from geodl_lab.server.arcgis.feature_query import Area, Query
+from geodl_lab.server.arcgis.web import ArcgisError
+from geodl_lab.server.arcgis.where import Sql
+
+SECONDS = 30.0
+"""Longest time that a query may take."""
+
+FEW = 20_000
+"""Candidates up to which they are looked up one by one; of more, all features are gone through."""
+
+CHUNK = 20_000
+
+_HEADS = (8, 40, 56, 56, 72)
+"""Bytes before the WKB of a GeoPackage geometry, by the kind of its envelope."""
+
+_BOX = "r.maxx >= ? AND r.minx <= ? AND r.maxy >= ? AND r.miny <= ?"
+_INSIDE = "(r.minx >= ? AND r.maxx <= ? AND r.miny >= ? AND r.maxy <= ?)"
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some features.
+
+    Parameters
+    ----------
+    rows
+        Values of the query's fields, in order.
+    shapes
+        Geometries (feature,) in the layer's CRS, None where there is none; None if not asked for.
+    more
+        Whether there are features after these.
+    """
+
+    rows: list[tuple[Any, ...]]
+    shapes: np.ndarray | None
+    more: bool
+
+
+@dataclass(frozen=True)
+class Store:
+    """A layer that is open, and one query of it.
+
+    Parameters
+    ----------
+    layer, query, connection
+        What is asked of what.
+    filter
+        All conditions of the query.
+    near
+        What selects the ids of the features that lie as asked, where the R-tree can tell.
+    """
+
+    layer: Layer
+    query: Query
+    connection: sqlite3.Connection = field(repr=False)
+    filter: Sql
+    near: Sql | None
+
+    def page(self) -> Page:
+        """Return the features that are asked for, at most `Query.limit`."""
+        query, layer = self.query, self.layer
+        shape = query.geometry or query.centroid
+        columns = [one.sql for one in query.fields] + ([f"t.{layer.shape}"] if shape else [])
+        order = _order_by(query, [one.sql for one in query.fields], f"t.{layer.key}")
+        rows = self._all(
+            f"SELECT {'DISTINCT ' * query.distinct}{', '.join(columns)} {self._from}{order}"
+            " LIMIT ? OFFSET ?",
+            query.limit + 1,
+            query.offset,
+        )
+        more = len(rows) > query.limit
+        rows = rows[: query.limit]
+        if not shape:
+            return Page(rows, None, more)
+        return Page([row[:-1] for row in rows], decode([row[-1] for row in rows]), more)
+
+    def count(self) -> int:
+        """Return how many features there are, of all pages."""
+        query = self.query
+        if query.distinct:
+            fields = ", ".join(one.sql for one in query.fields)
+            return self._all(f"SELECT count(*) FROM (SELECT DISTINCT {fields} {self._from})")[0][0]
+        if not query.filtered:
+            return self.layer.count
+        if self.near is not None and query.where is None and query.ids is None:
+            found = self.connection.execute(*_counted(self.near))
+            return found.fetchone()[0]
+        return self._all(f"SELECT count(*) {self._from}")[0][0]
+
+    def ids(self) -> list[int]:
+        """Return the object ids; of all pages, unless a number of them is asked for."""
+        query, key = self.query, f"t.{self.layer.key}"
+        limit = -1 if query.count is None else query.count
+        rows = self._all(
+            f"SELECT {key} {self._from}{_order_by(query, [], key)} LIMIT ? OFFSET ?",
+            limit,
+            query.offset,
+        )
+        return [row[0] for row in rows]
+
+    def bounds(self) -> tuple[float, float, float, float] | None:
+        """Return left, bottom, right, top of all features that are asked for; None without any."""
+        if not self.query.filtered:
+            return self.layer.bounds
+        cursor = self._run(f"SELECT t.{self.layer.shape} {self._from}")
+        found = []
+        while rows := cursor.fetchmany(CHUNK):
+            found.append(shapely.total_bounds(decode([row[0] for row in rows])))
+        if not found or np.isnan(found).all():
+            return None
+        low, high = np.nanmin(found, axis=0)[:2], np.nanmax(found, axis=0)[2:]
+        return (*low.tolist(), *high.tolist())
+
+    def statistics(self) -> Page:
+        """Return groups and statistics, one row a group."""
+        query = self.query
+        groups = [one.sql for one in query.groups]
+        sums = [
+            f'{_statistic(one.kind, one.field.sql)} AS "{one.name}"' for one in query.statistics
+        ]
+        by = f" GROUP BY {', '.join(groups)}" if groups else ""
+        rows = self._all(
+            f"SELECT {', '.join([*groups, *sums])} {self._from}{by}"
+            f"{_order_by(query, groups, '')} LIMIT ? OFFSET ?",
+            query.limit + 1,
+            query.offset,
+        )
+        return Page(rows[: query.limit], None, len(rows) > query.limit)
+
+    @property
+    def _from(self) -> str:
+        where = f" WHERE {self.filter.text}" if self.filter.text else ""
+        return f"FROM {self.layer.table} t{where}"
+
+    def _run(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        return self.connection.execute(sql, (*self.filter.values, *values))
+
+    def _all(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self._run(sql, *values).fetchall()
+
+
+@contextlib.contextmanager
+def open_store(layer: Layer, query: Query) -> Iterator[Store]:
+    """Open a layer for one query.
+
+    Raises
+    ------
+    ArcgisError
+        If the query takes longer than `SECONDS`, or the file cannot be read.
+    """
+    end = time.monotonic() + SECONDS
+    try:
+        with feature_layer.connect(layer.path) as connection:
+            _add_functions(connection, query.area)
+            connection.set_progress_handler(lambda: time.monotonic() > end, 100_000)
+            near = _near(layer, query.area)
+            yield Store(layer, query, connection, _filter(connection, layer, query, near), near)
+    except (sqlite3.Error, UnicodeEncodeError) as error:
+        if time.monotonic() > end:
+            raise ArcgisError(
+                f"the query took more than {SECONDS:.0f} s; ask for a smaller area or fewer groups"
+            ) from error
+        raise ArcgisError(f"the query is not possible: {error}; ask for less at once") from error
+
+
+def decode(blobs: Sequence[bytes | None]) -> np.ndarray:
+    """Return the geometries (feature,) of a GeoPackage's blobs; None where there is none."""
+    wkb = np.empty(len(blobs), dtype=object)
+    wkb[:] = [None if blob is None else _wkb(blob) for blob in blobs]
+    return np.asarray(shapely.from_wkb(wkb))
+
+
+def _wkb(blob: bytes) -> bytes:
+    return blob[_HEADS[blob[3] >> 1 & 7] :]
+
+
+def _filter(connection: sqlite3.Connection, layer: Layer, query: Query, near: Sql | None) -> Sql:
+    """Return all conditions of a query as one."""
+    parts = [] if query.where is None else [query.where]
+    if query.ids is not None:
+        ids = json.dumps(query.ids)
+        parts.append(Sql(f"t.{layer.key} IN (SELECT value FROM json_each(?))", (ids,)))
+    if near is not None:
+        parts.append(_among(connection, layer, near))
+    elif query.area is not None:
+        parts.append(_area(layer, query.area))
+    text = " AND ".join(f"({part.text})" for part in parts)
+    return Sql(text, tuple(value for part in parts for value in part.values))
+
+
+def _area(layer: Layer, area: Area) -> Sql:
+    """Return the condition that a feature lies as asked, where the R-tree is not needed."""
+    if shapely.is_empty(area.shape) or not layer.count:
+        return Sql("0")
+    shape = f"t.{layer.shape}"
+    return Sql(f"{shape} IS NOT NULL" if _is_all(layer, area) else f"relates({shape})")
+
+
+def _near(layer: Layer, area: Area | None) -> Sql | None:
+    """Return what selects ids by the R-tree; its boxes are rounded outwards, so inside is inside.
+
+    None where it is not there or would not help.
+    """
+    if area is None or not layer.index or shapely.is_empty(area.shape) or _is_all(layer, area):
+        return None
+    left, bottom, right, top = area.shape.bounds
+    box = (left, right, bottom, top)
+    exact = f"relates((SELECT g.{layer.shape} FROM {layer.table} g WHERE g.{layer.key} = r.id))"
+    found = f"SELECT r.id FROM {layer.index} r WHERE {_BOX} AND "
+    if _is_box(area):
+        return Sql(f"{found}({_INSIDE} OR {exact})", (*box, *box))
+    return Sql(found + exact, box)
+
+
+def _among(connection: sqlite3.Connection, layer: Layer, near: Sql) -> Sql:
+    """Return the condition that a feature is among those near."""
+    probe = f"SELECT count(*) FROM (SELECT 1 FROM {layer.index} r WHERE {_BOX} LIMIT {FEW})"
+    if connection.execute(probe, near.values[:4]).fetchone()[0] < FEW:
+        return Sql(f"t.{layer.key} IN ({near.text})", near.values)
+    # The unary plus keeps SQLite from going through the R-tree first and sorting all it finds.
+    return Sql(f"EXISTS ({near.text} AND r.id = +t.{layer.key})", near.values)
+
+
+def _is_box(area: Area) -> bool:
+    """Tell whether whatever lies within the shape's bounds is found."""
+    whole = area.relation == "boxes" or area.shape.equals(shapely.box(*area.shape.bounds))
+    return whole and area.relation in ("boxes", "intersects")
+
+
+def _is_all(layer: Layer, area: Area) -> bool:
+    """Tell whether the whole layer is found."""
+    if layer.bounds is None or not _is_box(area):
+        return False
+    return bool(shapely.covers(shapely.box(*area.shape.bounds), shapely.box(*layer.bounds)))
+
+
+def _counted(near: Sql) -> tuple[str, tuple[Any, ...]]:
+    return f"SELECT count(*) FROM ({near.text})", near.values
+
+
+def _add_functions(connection: sqlite3.Connection, area: Area | None) -> None:
+    """Add what the SQL calls: SQLite's own UPPER and LOWER know ASCII only."""
+    connection.create_function("upper", 1, _cased(str.upper), deterministic=True)
+    connection.create_function("lower", 1, _cased(str.lower), deterministic=True)
+    connection.create_aggregate("variance", 1, _Variance)  # type: ignore[arg-type]
+    connection.create_aggregate("deviation", 1, _Deviation)  # type: ignore[arg-type]
+    connection.text_factory = lambda data: data.decode("utf-8", "replace")
+    if area is not None:
+        connection.create_function("relates", 1, relation(area), deterministic=True)
+
+
+def relation(area: Area) -> Callable[[bytes | None], bool]:
+    """Return what tells whether a geometry of the GeoPackage lies as asked."""
+    shape = area.shape
+    if area.relation == "boxes":
+        shape = shapely.envelope(shape)
+    shapely.prepare(shape)
+    compare = getattr(shapely, "intersects" if area.relation == "boxes" else area.relation)
+
+    def relates(blob: bytes | None) -> bool:
+        if blob is None:
+            return False
+        other = shapely.from_wkb(_wkb(blob))
+        return bool(compare(shape, shapely.envelope(other) if area.relation == "boxes" else other))
+
+    return relates
+
+
+def _cased(change: Callable[[str], str]) -> Callable[[Any], Any]:
+    return lambda text: change(text) if isinstance(text, str) else text
+
+
+class _Variance:
+    """The variance of a sample, in one pass that does not cancel (Welford 1962)."""
+
+    def __init__(self) -> None:
+        self.count, self.mean, self.sum = 0, 0.0, 0.0
+
+    def step(self, value: float | None, /) -> None:
+        if value is not None:
+            self.count += 1
+            apart = value - self.mean
+            self.mean += apart / self.count
+            self.sum += apart * (value - self.mean)
+
+    def finalize(self) -> float | None:
+        """Return the variance; None of less than two values."""
+        return self.sum / (self.count - 1) if self.count > 1 else None
+
+
+class _Deviation(_Variance):
+    """The standard deviation of a sample."""
+
+    def finalize(self) -> float | None:
+        variance = super().finalize()
+        return None if variance is None else math.sqrt(variance)
+
+
+def _statistic(kind: str, sql: str) -> str:
+    name = {"var": "variance", "stddev": "deviation"}.get(kind, kind)
+    return f"{name}({sql})"
+
+
+def _order_by(query: Query, default: Sequence[str], key: str) -> str:
+    """Return the order: as asked, and then by object id, so that pages never overlap."""
+    wanted = [f"{one.sql}{' DESC' * one.down}" for one in query.order]
+    rest = list(default) if query.distinct or not key else [key]
+    order = ", ".join([*wanted, *rest])
+    return f" ORDER BY {order}" if order else ""
