@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
 BENCH_ARGS ?=
+SERVE_ARGS ?=
 WORKERS ?= 2
 TORCH_INDEX ?=
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -61,8 +62,8 @@ lab: $(VENV)/.ready  ## JupyterLab on notebooks/
 app:  ## the Voila app
 	@echo "app: nothing here yet: comes with the issue on the Voila app" >&2; exit 1
 
-serve:  ## the job server
-	@echo "serve: nothing here yet: comes with the issues on the server" >&2; exit 1
+serve: $(VENV)/.ready  ## the job server; SERVE_ARGS='--port 8080 --store images=/data/images'
+	@$(BIN)/geodl serve $(SERVE_ARGS)
 
 docs:  ## the documentation as HTML
 	@echo "docs: nothing here yet: comes with the issue on the documentation; the pages are in docs/" >&2; exit 1

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from geodl_lab.raster import open_raster
     from geodl_lab.recognition import recognize
     from geodl_lab.resample import to_cell_size
+    from geodl_lab.server.handle import serve
 
 # Huge pages save the page faults of large activations: with them a ResNet-18 U-Net was 1.2 to 1.5
 # times as fast at windows of 1024 px and more. torch asks once, at its first tensor, so this has to
@@ -59,6 +60,7 @@ _HOME = {
     "regress": "pixels",
     "regress_file": "files",
     "save": "outputs",
+    "serve": "server.handle",
     "stack_dates": "dates",
     "to_cell_size": "resample",
 }
@@ -67,7 +69,7 @@ __all__ = [
     "Options", "__version__", "change", "classify", "classify_file", "demo_scene", "detect",
     "detect_file", "entropy", "entropy_file", "from_torch", "list_models", "open_model",
     "open_raster", "plot", "probabilities", "probabilities_file", "recognize", "regress",
-    "regress_file", "save", "stack_dates", "to_cell_size",
+    "regress_file", "save", "serve", "stack_dates", "to_cell_size",
 ]  # fmt: skip
 
 

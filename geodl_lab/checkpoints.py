@@ -58,7 +58,8 @@ class Checkpoint:
     def commit(self, chunk: Window, write: Callable[[Path], None]) -> None:
         """Have a block file written beside, sync it and give it its name."""
         path = self.path(chunk)
-        rough = path.with_name(f"rough-{path.name}")
+        # Of this process alone: a step may be done twice at one time.
+        rough = path.with_name(f"rough-{os.getpid()}-{path.name}")
         write(rough)
         sync(rough)
         rough.replace(path)
@@ -86,10 +87,13 @@ def open_checkpoint(
         If the blocks there are those of another run; the message says what differs.
     """
     place = folder / FOLDER
-    known = _manifest(place) if resume and is_resumable(folder) else None
+    known = begun_with(folder) if resume else None
     if known is not None and key is not None:
-        _check_same(known, key)
-        return Checkpoint(place, ending)
+        if is_resumable(folder):
+            _check_same(known, key)
+            return Checkpoint(place, ending)
+        if known == json.loads(json.dumps(key)):  # another process may be at the first block
+            return Checkpoint(place, ending)
     if place.exists():
         shutil.rmtree(place)  # blocks of nobody knows what
     place.mkdir()
@@ -99,6 +103,13 @@ def open_checkpoint(
         sync(rough)
         rough.replace(place / MANIFEST)
     return Checkpoint(place, ending)
+
+
+def begun_with(folder: Path) -> Any:
+    """Return the key of the run that an unfinished output is of; None where that cannot be read."""
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads((folder / FOLDER / MANIFEST).read_text(encoding="utf-8"))
+    return None
 
 
 def is_resumable(folder: Path) -> bool:
@@ -133,13 +144,6 @@ def sync(path: Path) -> None:
     """Have the disk hold what was written to a file."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-def _manifest(place: Path) -> Any:
-    """Return what the blocks there are blocks of; None where that cannot be read."""
-    with contextlib.suppress(OSError, ValueError):
-        return json.loads((place / MANIFEST).read_text(encoding="utf-8"))
-    return None
 
 
 def _check_same(known: Any, key: Mapping[str, Any]) -> None:

@@ -75,6 +75,39 @@ BatchSize = Annotated[
 ]
 Trust = Annotated[bool, typer.Option("--trust", help="Let the model file's own code run.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
+Store = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=PATH", help="Folder whose files requests may name."),
+]
+ApiKey = Annotated[
+    list[str] | None,
+    typer.Option(envvar="GEODL_API_KEY", help="Key of a client; made when there is none."),
+]
+AdminKey = Annotated[
+    str, typer.Option(envvar="GEODL_ADMIN_KEY", help="Key that sees everybody's jobs.")
+]
+NoAuth = Annotated[bool, typer.Option("--no-auth", help="Ask for no key; only on a loopback host.")]
+Pem = Annotated[Path | None, typer.Option(metavar="FILE", help="For https, in PEM.")]
+SelfSigned = Annotated[
+    bool, typer.Option("--self-signed", help="https with a certificate made here.")
+]
+TlsHost = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="One more name for that certificate.")
+]
+UrlHost = Annotated[
+    list[str] | None,
+    typer.Option(metavar="HOST", help="Host that may be asked though its address is private."),
+]
+Database = Annotated[
+    str, typer.Option(envvar="GEODL_DATABASE", help="SQLAlchemy URL; SQLite by default.")
+]
+Size = Annotated[str, typer.Option(metavar="SIZE", help="Bytes, such as 500M or 4G.")]
+KeepDays = Annotated[
+    str, typer.Option(metavar="N|never", help="Age at which finished jobs' files go.")
+]
+KeepBytes = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Most bytes of finished jobs' files.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 
 
@@ -172,6 +205,57 @@ def demo(
     typer.echo(f"Two models on {result.pixels / 1e6:.2f} Mpx in {seconds:.1f} s: {rate:.2f} Mpx/s")
     for path in (result.landcover, result.trees, result.preview):
         typer.echo(f"  {path}")
+
+
+@app.command()
+def serve(
+    data_dir: Annotated[Path, typer.Option(help="Folder of jobs and results.")] = Path(
+        "geodl-data"
+    ),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8000,
+    api_key: ApiKey = None,
+    admin_key: AdminKey = "",
+    no_auth: NoAuth = False,
+    store: Store = None,
+    tls_cert: Pem = None,
+    tls_key: Pem = None,
+    self_signed: SelfSigned = False,
+    tls_host: TlsHost = None,
+    scheduler: Annotated[str, typer.Option(help="Dask scheduler, tcp://...")] = "",
+    allow_url_host: UrlHost = None,
+    database: Database = "",
+    queue_limit: Annotated[int, typer.Option(help="Most jobs that wait.")] = 10_000,
+    rate_limit: Annotated[float, typer.Option(help="Requests a second for a key.")] = 200.0,
+    max_form: Size = "16M",
+    max_upload: Size = "4G",
+    upload_quota: Size = "64G",
+    keep_days: KeepDays = "30",
+    keep_bytes: KeepBytes = None,
+    log_format: Annotated[str, typer.Option(help="text or json.")] = "text",
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    until_eof: Annotated[bool, typer.Option("--until-eof", hidden=True)] = False,
+) -> None:
+    """Run the job server: ArcGIS clients, QGIS and web maps use the models here."""
+    from geodl_lab.server import check_installed  # noqa: PLC0415
+
+    check_installed()
+    from geodl_lab.jobs.core import open_core  # noqa: PLC0415
+    from geodl_lab.server import options, serve  # noqa: PLC0415  only for who runs a server
+
+    chosen = options.ServerOptions(
+        data_dir=data_dir, host=host, port=port, api_keys=tuple(api_key or ()),
+        admin_key=admin_key, no_auth=no_auth, stores=options.parse_stores(store or ()),
+        tls_cert=tls_cert, tls_key=tls_key, self_signed=self_signed,
+        tls_hosts=tuple(tls_host or ()), scheduler=scheduler,
+        url_hosts=tuple(allow_url_host or ()), database=database, queue_limit=queue_limit,
+        rate_limit=rate_limit, max_form=options.parse_size(max_form),
+        max_upload=options.parse_size(max_upload), upload_quota=options.parse_size(upload_quota),
+        keep_days=options.parse_days(keep_days),
+        keep_bytes=None if keep_bytes is None else options.parse_size(keep_bytes),
+        log_format=log_format, log_level=log_level,
+    )  # fmt: skip
+    serve.run(chosen, open_core=open_core, until_eof=until_eof)
 
 
 @models.command("list")

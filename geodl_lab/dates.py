@@ -44,7 +44,10 @@ def stack_dates(before: xr.DataArray | xr.Dataset, after: xr.DataArray | xr.Data
     second = other.array.rename(dict(zip(other.array.dims, one.array.dims, strict=True)))
     parts = [part.drop_vars(band, errors="ignore") for part in (one.array, second)]
     stack = xr.concat(parts, dim=band, coords="minimal", compat="override", join="override")
-    stack.attrs = {**one.array.attrs, "long_name": _names(one, BEFORE) + _names(other, AFTER)}
+    stack.attrs = {
+        **one.array.attrs,
+        "long_name": date_names(one, BEFORE) + date_names(other, AFTER),
+    }
     return stack if one.nodata is None else _both_valid(stack, one)
 
 
@@ -60,7 +63,8 @@ def _facts(one: Raster, other: Raster) -> list[tuple[str, Any, Any]]:
     ]
 
 
-def _names(raster: Raster, prefix: str) -> tuple[str, ...]:
+def date_names(raster: Raster, prefix: str) -> tuple[str, ...]:
+    """Return the names of the bands of one date: `BEFORE` or `AFTER` and the band's."""
     return tuple(f"{prefix}{name}" if name else "" for name in raster.band_names)
 
 

@@ -52,6 +52,11 @@ def resolve_device(device: str) -> str:
     return f"cuda:{index}"
 
 
+def all_devices() -> list[str]:
+    """Return the devices that compute here: all GPUs, or else the CPU."""
+    return [f"cuda:{index}" for index in range(torch.cuda.device_count())] or ["cpu"]
+
+
 def resolve_precision(precision: str, device: str) -> str:
     """Turn ``auto`` into fp32 on CPU and bf16 on CUDA.
 

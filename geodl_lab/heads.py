@@ -49,10 +49,13 @@ class ClassHead:
         Class values in channel order.
     threshold
         Least probability 0..1, or None for the best class whatever its probability.
+    background
+        Whether the first class may be answered; else it is the best of the others.
     """
 
     values: tuple[int, ...]
     threshold: float | None = None
+    background: bool = True
     dtype: np.dtype[Any] = np.dtype("uint8")
     fill: float = NODATA
     channels: int = 1
@@ -60,6 +63,8 @@ class ClassHead:
     def __call__(self, scores: torch.Tensor) -> torch.Tensor:
         """Map scores (N, K, H, W) to class values (N, 1, H, W), uint8."""
         scores = _with_background(scores, len(self.values))
+        if not self.background:
+            scores = torch.cat([torch.full_like(scores[:, :1], -torch.inf), scores[:, 1:]], dim=1)
         table = torch.tensor(self.values, dtype=torch.uint8, device=scores.device)
         best, index = scores.max(dim=1, keepdim=True)  # (N, 1, H, W) each
         sure = best.isfinite()  # a net that answers NaN has no class to offer

@@ -197,10 +197,20 @@ def run_chunk(planned: Plan, source: Source, chunk: Window, work: Work, **option
     return block
 
 
-def chunk_lattice(grid: Grid, area: Window) -> list[list[Window]]:
-    """Cut an area at core edges into rows of chunks; where they lie does not depend on the area."""
-    rows = cut(grid.rows, area.y, area.bottom, settings.CHUNK)
-    columns = cut(grid.columns, area.x, area.right, settings.CHUNK)
+def chunk_lattice(grid: Grid, area: Window, side: int | None = None) -> list[list[Window]]:
+    """Cut an area at core edges into rows of chunks; where they lie does not depend on the area.
+
+    Parameters
+    ----------
+    grid
+        Windows of the raster.
+    area
+        Pixels of the raster.
+    side
+        Pixels that a chunk's side is near, whole cores; None is `settings.CHUNK`.
+    """
+    rows = cut(grid.rows, area.y, area.bottom, side or settings.CHUNK)
+    columns = cut(grid.columns, area.x, area.right, side or settings.CHUNK)
     return [
         [
             Window(top, left, bottom - top, right - left)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -96,7 +97,26 @@ def detect(
     return frame_of(concatenate(find(run)), run, attrs)
 
 
-def find(run: Run, store: Store | None = None) -> Iterator[Detections]:
+@dataclass(frozen=True)
+class Todo:
+    """What is still to be looked at.
+
+    Parameters
+    ----------
+    area
+        All that must be looked at, as far as is known: pixels of the run's grid.
+    chunks
+        Those of its chunks that are not finished; empty when all is known.
+    windows
+        Forwards of all its chunks.
+    """
+
+    area: Window
+    chunks: tuple[Window, ...]
+    windows: int
+
+
+def find(run: Run, store: Store | None = None, *, side: int | None = None) -> Iterator[Detections]:
     """Find the objects whose middle lies in the run's area, in pixels of its grid.
 
     Parameters
@@ -105,22 +125,68 @@ def find(run: Run, store: Store | None = None) -> Iterator[Detections]:
         A detector's.
     store
         Keeps what is finished; None keeps it no longer than needed.
+    side
+        Of chunks, as in `inference.chunk_lattice`.
 
     Yields
     ------
     Detections
         Batches, from top to bottom over all batches.
     """
-    grid, finder = run.planned.grid, _finder(run)
-    if run.fitted is not None:
-        blocks = _summaries(run, finder, run.area, None, run.options.progress)
-        found = concatenate(in_order(finder.merger(run.area), blocks))
-        yield _on_image(found, run.fitted.placed.content, run.model.package)
-    elif run.area == grid.whole:
-        blocks = _summaries(run, finder, run.area, store, run.options.progress)
-        yield from in_order(finder.merger(run.area), blocks)
-    else:
-        yield from _find_around(run, finder, store or _Memory())
+    if run.area == run.planned.grid.whole:
+        yield from _merged(run, _summaries(run, store, side))
+        return
+    store = _Memory() if store is None else store
+    passes = Passes(run.options.progress)
+    while (todo := explore(run, store, side=side)).chunks:
+        look(run, store, todo, progress=passes.report, cancelled=run.options.cancelled)
+        passes.again()
+    passes.finish()
+    yield from found_in(run, store, side=side)
+
+
+def explore(run: Run, store: Store, *, side: int | None = None) -> Todo:
+    """Say what has to be looked at for the objects of the run's area; parameters as in `find`.
+
+    Of a part of the raster objects are found as if all of it had been looked at: where an object
+    that may have its middle in the part goes on beyond what was looked at, more is looked at.
+    (One that surrounds all that was looked at, as a ring does, is not seen.) So ask again when
+    what is answered is finished.
+    """
+    grid, package = run.planned.grid, run.model.package
+    if run.area == grid.whole:
+        return _todo(run, store, run.area, side)
+    assert package.decoder is not None
+    peaks = package.decoder.name == "heatmap"
+    margin = package.decoder.radius if peaks else max(package.shape_yx)
+    fed = _grown(run.area, margin, grid.whole)
+    while not (todo := _todo(run, store, fed, side)).chunks and not peaks:
+        if not any(_may_matter(found, run, fed) for found in _fed_with(run, store, fed, side)):
+            break
+        margin *= 2
+        fed = _grown(fed, margin, grid.whole)
+    return todo
+
+
+def look(
+    run: Run,
+    store: Store,
+    todo: Todo,
+    *,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> None:
+    """Run the model on chunks and keep what they leave behind."""
+    left = sum(map(run.planned.grid.windows, todo.chunks))
+    progress = counting_on(progress, todo.windows - left, todo.windows)
+    for chunk, summary in _computed(run, todo.chunks, progress, cancelled):
+        store.save(chunk, summary)
+
+
+def found_in(run: Run, store: Store, *, side: int | None = None) -> Iterator[Detections]:
+    """Yield the objects of a run of which everything has been looked at, as `find`."""
+    fed = explore(run, store, side=side).area
+    yield from _merged(run, _stored(run, store, fed, side), fed)
 
 
 def frame_of(found: Detections, run: Run, attrs: Mapping[str, Any]) -> geopandas.GeoDataFrame:
@@ -162,29 +228,39 @@ class _Memory(dict[Window, Summary]):
     save = dict.__setitem__
 
 
-def _find_around(run: Run, finder: Finder, store: Store) -> Iterator[Detections]:
-    """Find the objects of a part of the raster as if all of it had been looked at.
+def _merged(
+    run: Run, blocks: Iterator[tuple[Window, Summary]], fed: Window | None = None
+) -> Iterator[Detections]:
+    """Make objects of the chunks of ``fed``, or of the run's area; only those of the area."""
+    found = in_order(_finder(run).merger(fed or run.area), blocks)
+    if run.fitted is not None:
+        content = run.fitted.placed.content
+        yield _on_image(concatenate(list(found)), content, run.model.package)
+    elif run.area == run.planned.grid.whole:
+        yield from found
+    else:
+        yield from (batch.inside(run.area) for batch in found)
 
-    Where an object that may have its middle in the part goes on beyond what was looked at, more is
-    looked at. (One that surrounds all that was looked at, as a ring does, is not seen.)
-    """
-    grid, package = run.planned.grid, run.model.package
-    assert package.decoder is not None
-    peaks = package.decoder.name == "heatmap"
-    margin = package.decoder.radius if peaks else max(package.shape_yx)
-    passes = Passes(run.options.progress)
-    fed = _grown(run.area, margin, grid.whole)
-    while True:
-        rows = _summaries(run, finder, fed, store, passes.report)
-        unsure = [_may_matter(found, run, fed) for found in in_order(finder.merger(fed), rows)]
-        if peaks or not any(unsure):
-            break
-        passes.again()
-        margin *= 2
-        fed = _grown(fed, margin, grid.whole)
-    passes.finish()
-    for found in in_order(finder.merger(fed), _summaries(run, finder, fed, store, None)):
-        yield found.inside(run.area)
+
+def _todo(run: Run, store: Store, area: Window, side: int | None) -> Todo:
+    chunks = _chunks(run, area, side)
+    missing = tuple(chunk for chunk in chunks if not store.holds(chunk))
+    return Todo(area, missing, sum(map(run.planned.grid.windows, chunks)))
+
+
+def _chunks(run: Run, area: Window, side: int | None) -> list[Window]:
+    return [chunk for row in chunk_lattice(run.planned.grid, area, side) for chunk in row]
+
+
+def _stored(
+    run: Run, store: Store, area: Window, side: int | None
+) -> Iterator[tuple[Window, Summary]]:
+    return ((chunk, store.load(chunk)) for chunk in _chunks(run, area, side))
+
+
+def _fed_with(run: Run, store: Store, fed: Window, side: int | None) -> Iterator[Detections]:
+    """Yield the objects of all that was looked at."""
+    return in_order(_finder(run).merger(fed), _stored(run, store, fed, side))
 
 
 def _may_matter(found: Detections, run: Run, fed: Window) -> bool:
@@ -210,20 +286,17 @@ def _may_matter(found: Detections, run: Run, fed: Window) -> bool:
     return bool(((x0 < area.right) & (x1 >= area.x) & (y0 < area.bottom) & (y1 >= area.y)).any())
 
 
-def _summaries(
-    run: Run, finder: Finder, area: Window, store: Store | None, progress: Progress | None
-) -> Iterator[tuple[Window, Summary]]:
-    """Yield the chunks of an area, row by row, with what they leave behind."""
-    rows = chunk_lattice(run.planned.grid, area)
-    every = [chunk for row in rows for chunk in row]
-    missing = [[c for c in row if store is None or not store.holds(c)] for row in rows]
-    total = sum(map(run.planned.grid.windows, every))
-    computed = _computed(run, finder, missing, total, progress)
-    wanted = set(itertools.chain.from_iterable(missing))
-    for chunk in every:
+def _summaries(run: Run, store: Store | None, side: int | None) -> Iterator[tuple[Window, Summary]]:
+    """Yield the chunks of the run's area with what they leave behind, computed where need be."""
+    kept = _Memory() if store is None else store
+    todo = _todo(run, kept, run.area, side)
+    left = sum(map(run.planned.grid.windows, todo.chunks))
+    progress = counting_on(run.options.progress, todo.windows - left, todo.windows)
+    computed = _computed(run, todo.chunks, progress, run.options.cancelled)
+    wanted = set(todo.chunks)
+    for chunk in _chunks(run, run.area, side):
         if chunk not in wanted:
-            assert store is not None
-            yield chunk, store.load(chunk)
+            yield chunk, kept.load(chunk)
             continue
         _, summary = next(computed)
         if store is not None:
@@ -232,18 +305,18 @@ def _summaries(
 
 
 def _computed(
-    run: Run, finder: Finder, rows: list[list[Window]], total: int, progress: Progress | None
+    run: Run,
+    chunks: Sequence[Window],
+    progress: Progress | None,
+    cancelled: Callable[[], bool] | None,
 ) -> Iterator[tuple[Window, Summary]]:
     """Run the model on chunks and pack what it found."""
-    chunks = [chunk for row in rows for chunk in row]
-    limits, work = run.limits(), _work(run)
-    before = total - sum(map(run.planned.grid.windows, chunks))
-    limits["progress"] = counting_on(progress, before, total)
+    finder, work = _finder(run), _work(run)
+    limits: dict[str, Any] = {"progress": progress, "cancelled": cancelled}
     if run.lazy:
-        rows = [row for row in rows if row]
-        summarise = finder.summarise
+        rows = [list(row) for _, row in itertools.groupby(chunks, key=lambda chunk: chunk.y)]
         yield from compute_chunks(
-            run.planned, run.source, work, rows, summarise=summarise, **limits
+            run.planned, run.source, work, rows, summarise=finder.summarise, **limits
         )
     else:
         for chunk, seen in run_chunks(run.planned, run.source, chunks, work, **limits):

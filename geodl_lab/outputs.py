@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,9 @@ from geodl_lab.raster_files import (
     RasterFile,
     Snap,
     check_sums,
+    describe,
     gdal_limits,
+    sums_of,
 )
 from geodl_lab.staging import check_ending, check_target, staged
 from geodl_lab.vector_files import file_tags
@@ -42,14 +44,7 @@ RASTER_ENDINGS = (".tif", ".tiff")
 
 @contextlib.contextmanager
 def raster_writer(
-    target: Path,
-    raster: RasterFile,
-    windows: Sequence[Window],
-    *,
-    overwrite: bool,
-    key: Mapping[str, Any] | None = None,
-    resume: bool = False,
-    snap: Snap | None = None,
+    target: Path, raster: RasterFile, *, windows: Sequence[Window], overwrite: bool
 ) -> Iterator[PixelBlocks]:
     """Open a raster to write block by block; it becomes a COG with overviews at the end.
 
@@ -63,10 +58,6 @@ def raster_writer(
         The blocks that will be written, counted from the file's first pixel; they partition it.
     overwrite
         False refuses an existing target.
-    key, resume
-        As in `geodl_lab.checkpoints.open_checkpoint`.
-    snap
-        How to bring the blocks to the grid of the file; None where they lie on it.
 
     Raises
     ------
@@ -74,19 +65,90 @@ def raster_writer(
         If the target cannot be written; nothing half-written is left.
     """
     check_ending(target, RASTER_ENDINGS)
-    with staged(target, overwrite=overwrite or resume, resume=resume) as path, gdal_limits():
-        blocks = PixelBlocks(raster, open_checkpoint(path.parent, ".tif", key, resume=resume))
+    with staged(target, overwrite=overwrite, needed=room_for(raster)) as path, gdal_limits():
+        blocks = PixelBlocks(raster, open_checkpoint(path.parent, ".tif", None, resume=False))
         yield blocks
+        assemble(blocks, windows, path)
+
+
+def assemble(
+    blocks: PixelBlocks, windows: Sequence[Window], path: Path, *, snap: Snap | None = None
+) -> None:
+    """Make a COG with overviews of finished blocks.
+
+    Parameters
+    ----------
+    blocks
+        What is known of the file, and its blocks.
+    windows
+        The blocks, counted from the file's first pixel; they partition it.
+    path
+        A new ``.tif`` in a folder that may take other files beside it.
+    snap
+        How to bring the blocks to the grid of the file; None where they lie on it.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, or what is read back differs.
+    """
+    with gdal_limits():
         mosaic, sums = path.with_name("mosaic.vrt"), blocks.sums(windows)
         blocks.mosaic(windows, mosaic)
         if snap is not None:
             picked = path.with_name("snapped.tif")
             mosaic, sums = picked, iter(snap.write(mosaic, picked))
-        with rasterio.Env(GDAL_CACHEMAX=settings.COG_CACHE):
-            _copy_to_cog(mosaic, path, raster)
-            check_sums(path, sums)
-        if raster.classes:
-            sidecar(raster.classes).write(f"{path}.aux.xml", encoding="utf-8")
+        to_cog(mosaic, path, classes=blocks.raster.classes, sums=sums)
+
+
+def to_cog(
+    source: Path,
+    path: Path,
+    *,
+    classes: tuple[LabelClass, ...],
+    sums: Iterable[tuple[Window, str]] | None = None,
+) -> None:
+    """Copy a raster to a COG with overviews and, of classes, their names beside it.
+
+    Parameters
+    ----------
+    source, path
+        A raster, and a new ``.tif``.
+    classes
+        Classes for overviews and names; empty for continuous values.
+    sums
+        Windows with checksums of their pixels, to read back; None takes them from ``source``.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, or what is read back differs.
+    """
+    resampling = "MODE" if classes else "AVERAGE"
+    with rasterio.Env(GDAL_CACHEMAX=settings.COG_CACHE):
+        # Level 1 takes 40 % of the time of level 6 for a file that is a fifth larger.
+        rasterio.shutil.copy(
+            source, path, driver="COG", compress="DEFLATE", level=1, blocksize=BLOCK,
+            bigtiff="IF_SAFER", overview_resampling=resampling, num_threads="ALL_CPUS",
+        )  # fmt: skip
+        check_sums(path, sums_of(source) if sums is None else sums)
+    if classes:
+        sidecar(classes).write(f"{path}.aux.xml", encoding="utf-8")
+
+
+def copy_raster(source: Path, path: Path, raster: RasterFile) -> None:
+    """Copy a VRT to a COG that says about itself what ``raster`` does; errors as in `to_cog`."""
+    with gdal_limits():
+        with rasterio.open(source, "r+") as file:
+            describe(file, raster)
+        to_cog(source, path, classes=raster.classes)
+
+
+def room_for(raster: RasterFile) -> int:
+    """Return the most bytes that a raster takes with its unfinished blocks."""
+    height, width = raster.shape_yx
+    pixels = height * width * raster.bands * np.dtype(raster.dtype).itemsize
+    return pixels + pixels * 4 // 3  # overviews are a third more
 
 
 def save(result: xr.DataArray | xr.Dataset, target: str | Path, *, overwrite: bool = True) -> Path:
@@ -119,7 +181,7 @@ def save(result: xr.DataArray | xr.Dataset, target: str | Path, *, overwrite: bo
         return np.asarray(raster.array[:, *window.slices_yx].values)
 
     with (
-        raster_writer(target, _as_file(raster), windows, overwrite=overwrite) as writer,
+        raster_writer(target, _as_file(raster), windows=windows, overwrite=overwrite) as writer,
         ThreadPoolExecutor(1, "geodl-write") as beside,
     ):
         computed = ((window, values(window)) for window in windows)
@@ -213,12 +275,3 @@ def _ends(sizes: Sequence[int]) -> list[int]:
             last = end
             ends.append(end)
     return ends if last == sum(sizes) else [*ends, sum(sizes)]
-
-
-def _copy_to_cog(mosaic: Path, path: Path, raster: RasterFile) -> None:
-    resampling = "MODE" if raster.classes else "AVERAGE"
-    # Level 1 takes 40 % of the time of level 6 for a file that is a fifth larger.
-    rasterio.shutil.copy(
-        mosaic, path, driver="COG", compress="DEFLATE", level=1, blocksize=BLOCK,
-        bigtiff="IF_SAFER", overview_resampling=resampling, num_threads="ALL_CPUS",
-    )  # fmt: skip

@@ -86,7 +86,7 @@ class PixelBlocks:
     def mosaic(self, windows: Sequence[Window], path: Path) -> None:
         """Write a VRT that shows the blocks at ``windows`` as one raster."""
         with rasterio.open(path, "w", driver="VRT", **_profile(self.raster)) as file:
-            _describe(file, self.raster)
+            describe(file, self.raster)
             for band in range(1, self.raster.bands + 1):
                 sources = {
                     f"source_{index}": _vrt_source(self.checkpoint.path(window), window, band)
@@ -124,7 +124,7 @@ class Snap:
             rasterio.open(mosaic) as source,
             rasterio.open(path, "w", **_tiled(self.raster)) as file,
         ):
-            _describe(file, self.raster)
+            describe(file, self.raster)
             for window in _squares(self.raster.shape_yx, settings.CHUNK):
                 rows, columns = self.rows[window.slices_yx[0]], self.columns[window.slices_yx[1]]
                 top, left = int(rows[0]), int(columns[0])
@@ -148,6 +148,13 @@ def check_sums(path: Path, sums: Iterable[tuple[Window, str]]) -> None:
         for window, known in sums:
             if _crc(file.read(window=_place(window))) != known:
                 raise OSError("what was read back differs from what was written")
+
+
+def sums_of(path: Path) -> Iterator[tuple[Window, str]]:
+    """Yield windows of a raster with the checksums of their pixels."""
+    with rasterio.open(path) as file:
+        for window in _squares(file.shape, settings.CHUNK):
+            yield window, _crc(file.read(window=_place(window)))
 
 
 @contextlib.contextmanager
@@ -227,7 +234,8 @@ def _vrt_source(path: Path, window: Window, band: int) -> str:
     )
 
 
-def _describe(file: Any, raster: RasterFile) -> None:
+def describe(file: Any, raster: RasterFile) -> None:
+    """Write tags, names of bands and palette to a file that is open."""
     file.update_tags(**raster.tags)
     for index, name in enumerate(raster.names, 1):
         file.set_band_description(index, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -292,7 +293,11 @@ def recipe(run: Run) -> dict[str, Any]:
     return made
 
 
-def from_file(run: Run, path: str | Path) -> Run:
+def from_file(
+    run: Run,
+    path: str | Path,
+    opener: Callable[[str | Path, RasterSource], Source] = FileSource,
+) -> Run:
     """Return the run with its pixels read straight from the file, in several threads."""
 
     def opened(source: Source) -> Source:
@@ -301,6 +306,6 @@ def from_file(run: Run, path: str | Path) -> Run:
         if isinstance(source, Fitted):
             return dataclasses.replace(source, source=opened(source.source))
         assert isinstance(source, RasterSource)
-        return FileSource(path, source)
+        return opener(path, source)
 
     return dataclasses.replace(run, source=opened(run.source))

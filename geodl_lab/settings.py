@@ -22,6 +22,10 @@ NEAR_BEST = 1.02
 CHUNK = 2048
 """Side in pixels that the chunks of a run are near; they are whole cores."""
 
+PART = 512
+"""Side in pixels that the parts of a job are near on a CPU, so that each takes about a second;
+it changes no bit. On a GPU it is `CHUNK`."""
+
 GDAL_CACHE = 256 * 2**20
 """Bytes of GDAL's block cache; its default is 5 % of the machine."""
 

@@ -130,6 +130,55 @@ class FileSource:
 
 
 @dataclass(frozen=True)
+class BothDates:
+    """Two dates in one file: a pixel without data at one date is nodata in all bands.
+
+    Parameters
+    ----------
+    of
+        The bands that are wanted.
+    every
+        All bands of the file.
+    count
+        Bands of the first date.
+    """
+
+    of: FileSource
+    every: FileSource
+    count: int
+
+    @property
+    def shape_yx(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.of.shape_yx
+
+    @property
+    def nodata(self) -> float | None:
+        """The stored value that means no data, or None."""
+        return self.of.nodata
+
+    @property
+    def bands(self) -> tuple[int, ...]:
+        """Which bands of the raster these are, from 0."""
+        return self.of.bands
+
+    @property
+    def readers(self) -> int:
+        """Threads that may call `read` at one time."""
+        return self.of.readers
+
+    def read(self, window: Window) -> np.ndarray:
+        """Return stored values (band, y, x) of a window inside the raster."""
+        stored, nodata = self.of.read(window), self.nodata
+        if nodata is None:
+            return stored
+        every = self.every.read(window)
+        missing = np.isnan(every) if np.isnan(nodata) else every == nodata
+        gone = missing[: self.count].all(axis=0) | missing[self.count :].all(axis=0)
+        return np.where(gone, stored.dtype.type(nodata), stored)
+
+
+@dataclass(frozen=True)
 class Part:
     """Pixels of a part of a raster, already in memory.
 

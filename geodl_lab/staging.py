@@ -29,7 +29,9 @@ WRITE_ERRORS = (
 
 
 @contextlib.contextmanager
-def staged(target: Path, *, overwrite: bool, resume: bool = False) -> Iterator[Path]:
+def staged(
+    target: Path, *, overwrite: bool, resume: bool = False, needed: int = 0
+) -> Iterator[Path]:
     """Give a path to write to; put what is there in the place of ``target`` at the end.
 
     Parameters
@@ -40,6 +42,8 @@ def staged(target: Path, *, overwrite: bool, resume: bool = False) -> Iterator[P
         False refuses an existing ``target``.
     resume
         True keeps what an earlier run left in the hidden folder; else it is cleared.
+    needed
+        As in `explained`.
 
     Yields
     ------
@@ -55,7 +59,7 @@ def staged(target: Path, *, overwrite: bool, resume: bool = False) -> Iterator[P
     check_target(target, overwrite=overwrite)
     folder = workplace(target)
     lock = filelock.FileLock(target.parent / f".{target.name}.lock")
-    with _explained(target):
+    with explained(target, needed=needed):
         Path(lock.lock_file).touch()  # says why if it cannot; the lock would only wait
         try:
             lock.acquire(blocking=False)
@@ -169,6 +173,38 @@ def is_complete(
     )
 
 
+@contextlib.contextmanager
+def explained(target: Path, *, needed: int = 0) -> Iterator[None]:
+    """Word what the libraries raise when a file cannot be written.
+
+    Parameters
+    ----------
+    target
+        The file.
+    needed
+        Most bytes that making it takes, its unfinished blocks included; 0 if nobody knows.
+
+    Raises
+    ------
+    OutputError
+        That says how much is free, and how much is needed.
+    """
+    try:
+        yield
+    except GeodlError:
+        raise
+    except WRITE_ERRORS as error:
+        text = getattr(error, "strerror", None) or first_line(error)
+        room = f"up to {needed / 1e6:.1f} MB are needed and " if needed else ""
+        words = OutputError(
+            f"{str(target)!r} could not be written ({text}; {room}{_free(target.parent)}): make "
+            "room or choose another folder"
+        )
+        for note in getattr(error, "__notes__", ()):
+            words.add_note(note)
+        raise words from error
+
+
 def _free(folder: Path) -> str:
     try:
         return f"{shutil.disk_usage(folder).free / 1e6:.1f} MB are free there"
@@ -195,21 +231,3 @@ def _publish(folder: Path, target: Path) -> None:
             written.replace(place)
         elif ending:
             place.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _explained(target: Path) -> Iterator[None]:
-    """Word what the libraries raise when a file cannot be written."""
-    try:
-        yield
-    except GeodlError:
-        raise
-    except WRITE_ERRORS as error:
-        text = getattr(error, "strerror", None) or first_line(error)
-        explained = OutputError(
-            f"{str(target)!r} could not be written ({text}; {_free(target.parent)}): make room or "
-            "choose another folder"
-        )
-        for note in getattr(error, "__notes__", ()):
-            explained.add_note(note)
-        raise explained from error

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import subprocess
 import tempfile
+import threading
 
 import hypothesis
 import pytest
@@ -101,3 +103,55 @@ def disk(tmp_path):
     yield mount
     for folder in mounted:
         subprocess.run(["umount", str(folder)], check=True)
+
+
+class Web(http.server.ThreadingHTTPServer):
+    """A web server on loopback: bytes to answer by path, or functions that answer."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), _Answers)
+        self.host = f"127.0.0.1:{self.server_port}"
+        self.url = f"http://{self.host}"
+        self.pages, self.asked = {}, []
+
+    def handle_error(self, request, client_address):
+        """Say nothing of clients that hang up."""
+
+
+class _Answers(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.form = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+        self.server.asked.append(self.path)
+        page = self.server.pages.get(self.path.partition("?")[0])
+        if page is None:
+            self.send_error(404)
+        elif callable(page):
+            page(self)
+        else:
+            self.answer(page)
+
+    do_POST = do_GET
+
+    def answer(self, body, *, status=200, **headers):
+        """Answer bytes with headers, whose names have ``_`` for ``-``."""
+        self.send_response(status)
+        for name, value in {"Content_Length": len(body), **headers}.items():
+            self.send_header(name.replace("_", "-"), str(value))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def web():
+    """A web server on loopback."""
+    with Web() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

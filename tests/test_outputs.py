@@ -199,7 +199,7 @@ def test_a_run_that_fails_in_the_middle_leaves_the_older_file(tmp_path):
     windows = [Window(0, 0, 512, 600), Window(512, 0, 188, 600)]
     with (
         pytest.raises(ZeroDivisionError),
-        raster_writer(path, file, windows, overwrite=True) as writer,
+        raster_writer(path, file, windows=windows, overwrite=True) as writer,
     ):
         writer.write(windows[0], np.ones((1, 512, 600), np.uint8))
         raise ZeroDivisionError

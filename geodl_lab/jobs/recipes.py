@@ -35,7 +35,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """A rectangle in a CRS; ``crs`` is what `rasterio.crs.CRS.from_user_input` takes, "" the raster's."""
+    """A rectangle in a CRS: what `rasterio.crs.CRS.from_user_input` takes, "" the raster's."""
 
     left: float
     bottom: float
@@ -258,8 +258,25 @@ class Uninstall:
     kind: Literal["uninstall"] = "uninstall"
 
 
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Nothing: what was asked cannot be told, which the job says and so fails at once."""
+
+    message: str
+    kind: Literal["failed"] = "failed"
+
+
 Recipe = (
-    Classify | Detect | Recognize | Change | Export | ListModels | ModelInfo | Install | Uninstall
+    Classify
+    | Detect
+    | Recognize
+    | Change
+    | Export
+    | ListModels
+    | ModelInfo
+    | Install
+    | Uninstall
+    | Failed
 )
 
 _RECIPES: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="kind")])

@@ -18,6 +18,10 @@ CANCEL = "cancel"
 """Name of the file in a job's folder whose presence asks the work to stop."""
 
 
+RESULT = "result"
+"""Name of a folder in a job's folder: what lies in it is published together, as it lies there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A piece of work that leaves one block on the disk.
@@ -69,7 +73,8 @@ class Result:
     ----------
     files
         Paths of complete files in the job's folder by role: ``raster`` (a COG, or a VRT of our
-        own over COGs beside it), ``features`` (GeoPackage), ``parquet``, ``folder``.
+        own over COGs beside it), ``features`` (GeoPackage), ``parquet``, ``folder``. They are
+        moved when they are published; a file that names others lies with them in `RESULT`.
     values
         Plain values: of rasters ``classes`` (a list of value, name, color) and ``bands``; of
         features ``geometry`` (type), ``count``; of models cards.

@@ -6,6 +6,7 @@ from fastapi import Request
 
 from geodl_lab.jobs.core import Core
 from geodl_lab.jobs.job import Caller
+from geodl_lab.server.tokens import Tokens
 
 
 def core_of(request: Request) -> Core:
@@ -16,6 +17,16 @@ def core_of(request: Request) -> Core:
 def caller_of(request: Request) -> Caller:
     """Return who asks, as the key said (`auth` has seen to that)."""
     return request.state.caller
+
+
+def visitor_of(request: Request) -> Caller | None:
+    """Return who asks where no key is needed, or None if none came."""
+    return request.state.caller
+
+
+def tokens_of(request: Request) -> Tokens:
+    """Return the server's keys and tokens."""
+    return request.app.state.tokens
 
 
 def base_url(request: Request) -> str:

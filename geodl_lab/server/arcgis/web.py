@@ -5,8 +5,9 @@ Every answer says ``no-store``: QGIS 3.22 otherwise keeps it on disk and never a
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from fastapi import Request
@@ -58,7 +59,14 @@ class Parameters(dict[str, str]):
 
 
 async def parameters(request: Request) -> Parameters:
-    """Return query and form together; the form wins."""
+    """Return query and form together; the form wins. Files that came with it are let go."""
+    async with received(request) as given:
+        return given
+
+
+@contextlib.asynccontextmanager
+async def received(request: Request) -> AsyncIterator[Parameters]:
+    """Give query and form together, with files that are open as long as the block runs."""
     given: dict[str, str] = dict(request.query_params)
     files: dict[str, UploadFile] = {}
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
@@ -66,7 +74,10 @@ async def parameters(request: Request) -> Parameters:
         form = await request.form()
         given |= {name: value for name, value in form.items() if isinstance(value, str)}
         files = {name: value for name, value in form.items() if isinstance(value, UploadFile)}
-    return Parameters(given, files)
+    try:
+        yield Parameters(given, files)
+    finally:
+        await request.close()
 
 
 def respond(values: Any, given: Parameters) -> Response:

@@ -1,0 +1,57 @@
+"""Labels of features, or of whole rasters: the work of `Recognize`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geodl_lab.jobs.item_works import ItemWork
+from geodl_lab.jobs.pixel_works import rasters_of
+from geodl_lab.jobs.places import make_place
+from geodl_lab.jobs.recipes import Recognize
+from geodl_lab.jobs.resolved import Resolved
+from geodl_lab.jobs.works import Result
+
+
+@dataclass(frozen=True)
+class LabelWork(ItemWork):
+    """A model that recognizes, on features or on whole rasters.
+
+    Parameters
+    ----------
+    features
+        A vector file, or None for one polygon a raster.
+    label_field
+        Column of the label; "" is ``label``.
+    """
+
+    features: Path | None = None
+    label_field: str = ""
+
+    def open(self, item: int) -> Any:
+        """Open an item."""
+        from geodl_lab.jobs.label_items import open_labels  # noqa: PLC0415  loads torch
+
+        return open_labels(self, item)
+
+    def make(self, folder: Path) -> Result:
+        """Write the labelled features."""
+        from geodl_lab.jobs.label_items import make_labelled  # noqa: PLC0415
+
+        return make_labelled(self, folder)
+
+
+def recognize_work(recipe: Recognize, resolved: Resolved, folder: Path) -> LabelWork:
+    """Return the work of a recipe to recognize."""
+    return LabelWork(
+        folder,
+        rasters_of(recipe.rasters, resolved),
+        resolved.model,
+        make_place(recipe.context, resolved),
+        json.dumps(dict(recipe.arguments), sort_keys=True),
+        recipe.each,
+        None if recipe.features is None else resolved.features[recipe.features],
+        recipe.label_field,
+    )

@@ -1,0 +1,51 @@
+"""One server for one data folder: a lock that ends with its process, however that ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+
+from geodl_lab.errors import OptionError
+
+
+def hold(folder: Path) -> int:
+    """Make a data folder if it is missing, and hold it until `os.close` of what is returned.
+
+    Raises
+    ------
+    OptionError
+        If another server holds it, or it cannot be written to.
+    """
+    file = folder / "server.lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = _claim(file)
+    except BlockingIOError:
+        raise OptionError(
+            f"the data folder {str(folder)!r} is in use by another server "
+            f"({_holder(file)}); stop that one, or give another --data-dir"
+        ) from None
+    except OSError as error:
+        raise OptionError(
+            f"the data folder {str(folder)!r} cannot be used ({error.strerror}); "
+            "give another --data-dir"
+        ) from error
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+    return descriptor
+
+
+def _claim(file: Path) -> int:
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _holder(file: Path) -> str:
+    return file.read_text(encoding="utf-8").strip() or "its process is not known"

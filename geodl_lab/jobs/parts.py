@@ -1,0 +1,52 @@
+"""What items of all kinds share: parts of about a second, and inputs that must not change."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from geodl_lab import settings
+from geodl_lab.checkpoints import begun_with
+from geodl_lab.jobs.works import Part
+from geodl_lab.objects import Todo
+from geodl_lab.runs import Run
+from geodl_lab.steps import FileRun, changed
+
+
+def side_of(run: Run) -> int:
+    """Return the side in pixels that the parts of a run are near."""
+    return settings.PART if run.planned.recipe.device == "cpu" else settings.CHUNK
+
+
+def as_parts(todo: Todo, run: Run) -> tuple[Part, ...]:
+    """Return chunks as parts of item 0."""
+    return tuple(Part(0, chunk, run.planned.grid.windows(chunk)) for chunk in todo.chunks)
+
+
+def refuse_replaced(of: FileRun, folder: Path) -> None:
+    """Refuse to go on where the blocks in a folder were made of other inputs.
+
+    Raises
+    ------
+    RasterError
+        If an input was replaced since the job began.
+    """
+    known = begun_with(folder)
+    if isinstance(known, dict) and known.get("input") != of.identity:
+        raise changed(of.source)
+
+
+@contextlib.contextmanager
+def heard() -> Iterator[list[str]]:
+    """Give the list of what this package tells the log in the block: it is said of the job too."""
+    said: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("geodl_lab")
+    logger.addHandler(handler)
+    try:
+        yield said
+    finally:
+        logger.removeHandler(handler)

@@ -1,0 +1,233 @@
+"""Where jobs are kept: each change is on the disk when its method returns."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from geodl_lab.errors import BusyError
+from geodl_lab.jobs.database import Database
+from geodl_lab.jobs.job import Caller, Job, Level, Message, State
+from geodl_lab.jobs.tables import JOBS, MESSAGES
+
+PROGRESS_SECONDS = 0.5
+"""Progress of a job is written no more often than this."""
+
+_FIELDS = [JOBS.c[field.name] for field in dataclasses.fields(Job)]
+_UNFINISHED = (State.PENDING, State.RUNNING)
+_WAITING = select(func.count()).select_from(JOBS).where(JOBS.c.state == State.PENDING)
+
+
+class Store:
+    """Jobs and their messages.
+
+    Parameters
+    ----------
+    database
+        Where they are.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._written: dict[str, float] = {}
+
+    def add(self, job: Job, *, lane: str, admin: bool, limit: int) -> None:
+        """Keep a new job, which waits in a lane.
+
+        Raises
+        ------
+        BusyError
+            If ``limit`` jobs wait already.
+        """
+        values = {**_values(job), "lane": lane, "admin": admin}
+
+        def change(connection: Connection) -> None:
+            waiting = connection.execute(_WAITING).scalar_one()
+            if waiting >= limit:
+                raise BusyError(
+                    f"{waiting} jobs wait and the server takes no more than {limit}; "
+                    "send the same request again later"
+                )
+            connection.execute(insert(JOBS).values(values))
+            say(connection, job.id, (Message(Level.INFO, "The job is queued.", job.created),))
+
+        self._database.write(change)
+
+    def get(self, id: str) -> Job | None:
+        """Return a job, or None where there is none."""
+        with self._database.read() as connection:
+            row = connection.execute(select(*_FIELDS).where(JOBS.c.id == id)).first()
+        return None if row is None else _job(row)
+
+    def caller(self, job: Job) -> Caller:
+        """Return who asked for a job."""
+        with self._database.read() as connection:
+            admin = connection.scalar(select(JOBS.c.admin).where(JOBS.c.id == job.id))
+        return Caller(job.owner, admin=bool(admin))
+
+    def messages(self, id: str) -> list[Message]:
+        """Return all that a job said, oldest first."""
+        columns = (MESSAGES.c.level, MESSAGES.c.text, MESSAGES.c.time)
+        query = select(*columns).where(MESSAGES.c.job == id).order_by(MESSAGES.c.number)
+        with self._database.read() as connection:
+            return [Message(*row) for row in connection.execute(query)]
+
+    def say(self, id: str, level: Level, *texts: str) -> None:
+        """Add messages to a job."""
+        now = time.time()
+        messages = [Message(level, text, now) for text in texts]
+        if messages:
+            self._database.write(lambda connection: say(connection, id, messages))
+
+    def progress(self, id: str, percent: float) -> None:
+        """Write how far a running job is, unless that was written a moment ago."""
+        now = time.monotonic()
+        if now - self._written.get(id, -PROGRESS_SECONDS) < PROGRESS_SECONDS:
+            return
+        self._written[id] = now
+        values = update(JOBS).where(JOBS.c.id == id, JOBS.c.state == State.RUNNING)
+        self._database.write(lambda connection: connection.execute(values.values(percent=percent)))
+
+    def claim(self, lane: str) -> Job | None:
+        """Take the job of a lane that is to run next, which then is running; None without one."""
+        best = (
+            select(*_FIELDS)
+            .where(JOBS.c.state == State.PENDING, JOBS.c.lane == lane)
+            .order_by(JOBS.c.priority.desc(), JOBS.c.number)
+            .limit(1)
+        )
+
+        def change(connection: Connection) -> Job | None:
+            row = connection.execute(best).first()
+            if row is None:
+                return None
+            job = _job(row)
+            started = dataclasses.replace(
+                job,
+                state=State.RUNNING,
+                attempts=job.attempts + 1,
+                started=job.started or time.time(),
+            )
+            _set(connection, job.id, _changes(started, "state", "attempts", "started"))
+            return started
+
+        with self._database.read() as connection:  # nothing to take costs no wait for the disk
+            if connection.execute(best).first() is None:
+                return None
+        return self._database.write(change)
+
+    def cancel(self, id: str) -> Job | None:
+        """Ask a job to stop: one that waits is cancelled, one that runs is marked."""
+
+        def change(connection: Connection) -> None:
+            ended = {"state": State.CANCELLED, "cancelling": True, "finished": time.time()}
+            if _set(connection, id, ended, State.PENDING):
+                text = "The job was cancelled before it began."
+                say(connection, id, (Message(Level.INFO, text, time.time()),))
+            else:
+                _set(connection, id, {"cancelling": True}, State.RUNNING)
+
+        self._database.write(change)
+        return self.get(id)
+
+    def end(self, id: str, state: State, messages: Iterable[Message] = ()) -> None:
+        """Let a running job be failed or cancelled, with its last messages."""
+
+        def change(connection: Connection) -> None:
+            if end(connection, id, state):
+                say(connection, id, messages)
+
+        self._written.pop(id, None)
+        self._database.write(change)
+
+    def release(self, id: str) -> None:
+        """Let a running job wait again, in its old place; it goes on from its finished parts."""
+        values = {"state": State.PENDING}
+        self._database.write(lambda connection: _set(connection, id, values, State.RUNNING))
+
+    def running(self) -> list[Job]:
+        """Return the jobs that are marked as running, oldest first."""
+        query = select(*_FIELDS).where(JOBS.c.state == State.RUNNING).order_by(JOBS.c.number)
+        with self._database.read() as connection:
+            return [_job(row) for row in connection.execute(query)]
+
+    def counts(self) -> dict[State, int]:
+        """Return how many jobs are in each state."""
+        query = select(JOBS.c.state, func.count()).group_by(JOBS.c.state)
+        with self._database.read() as connection:
+            found = {state: count for state, count in connection.execute(query)}
+        return {state: found.get(state, 0) for state in State}
+
+    def finished(self) -> list[tuple[str, float]]:
+        """Return id and end (seconds since 1970) of all jobs that can not change, oldest first."""
+        query = (
+            select(JOBS.c.id, JOBS.c.finished)
+            .where(JOBS.c.state.not_in(_UNFINISHED))
+            .order_by(JOBS.c.finished)
+        )
+        with self._database.read() as connection:
+            return [(row.id, row.finished or 0.0) for row in connection.execute(query)]
+
+    def remove(self, id: str) -> None:
+        """Forget a finished job and its messages."""
+
+        def change(connection: Connection) -> None:
+            gone = delete(JOBS).where(JOBS.c.id == id, JOBS.c.state.not_in(_UNFINISHED))
+            if connection.execute(gone).rowcount:
+                connection.execute(delete(MESSAGES).where(MESSAGES.c.job == id))
+
+        self._database.write(change)
+
+
+def say(connection: Connection, id: str, messages: Iterable[Message]) -> None:
+    """Add messages to a job, in a transaction."""
+    rows = [{"job": id, **dataclasses.asdict(message)} for message in messages]
+    if rows:
+        connection.execute(insert(MESSAGES), rows)
+
+
+def end(
+    connection: Connection, id: str, state: State, results: Mapping[str, Any] | None = None
+) -> bool:
+    """Let a running job end, in a transaction; False, and nothing, if it does not run any more.
+
+    A job that somebody cancels cannot succeed.
+    """
+    values: dict[str, Any] = {"state": state, "finished": time.time()}
+    if state is State.SUCCEEDED:
+        return _set(
+            connection,
+            id,
+            values | {"percent": 100.0, "results": dict(results or {})},
+            State.RUNNING,
+            cancelling=False,
+        )
+    return _set(connection, id, values, State.RUNNING)
+
+
+def _set(
+    connection: Connection, id: str, values: Mapping[str, Any], *states: State, **where: Any
+) -> bool:
+    query = update(JOBS).where(JOBS.c.id == id)
+    if states:
+        query = query.where(JOBS.c.state.in_(states))
+    for name, value in where.items():
+        query = query.where(JOBS.c[name] == value)
+    return connection.execute(query.values(**values)).rowcount > 0
+
+
+def _values(job: Job) -> dict[str, Any]:
+    values = {field.name: getattr(job, field.name) for field in dataclasses.fields(Job)}
+    return values | {name: dict(values[name]) for name in ("recipe", "request", "results")}
+
+
+def _changes(job: Job, *names: str) -> dict[str, Any]:
+    return {name: getattr(job, name) for name in names}
+
+
+def _job(row: Row[Any]) -> Job:
+    return Job(**row._mapping)

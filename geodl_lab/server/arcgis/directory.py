@@ -1,0 +1,111 @@
+"""What a server tells of itself: its version, where its tokens are, and which services it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+
+from geodl_lab.server.arcgis import html, words
+from geodl_lab.server.arcgis.web import ArcgisError, Parameters, parameters, respond
+from geodl_lab.server.context import base_url, caller_of, core_of
+
+router = APIRouter(tags=["ArcGIS directory"])
+
+FORMATS = ("html", "json", "pjson")
+FOLDERS = {"system": "System", "hosted": "Hosted"}
+TOOLS = {"name": "System/RasterAnalysisTools", "type": "GPServer"}
+KINDS = {"raster": "ImageServer", "features": "FeatureServer"}
+
+
+def format_of(given: Parameters) -> str:
+    """Return ``html`` (also where nothing is said), ``json`` or ``pjson``; raises ArcgisError."""
+    name = given.text("f", "html").lower()
+    if name not in FORMATS:
+        raise ArcgisError(f"f is {name[:50]!r}; possible are {', '.join(FORMATS)}")
+    return name
+
+
+def show(
+    given: Parameters,
+    values: Mapping[str, Any],
+    *,
+    title: str,
+    links: Mapping[str, str] = {},
+    form: str = "",
+) -> Response:
+    """Return an answer in the format that was asked for.
+
+    Parameters
+    ----------
+    given
+        Of the request.
+    values
+        The answer.
+    title, links, form
+        What a page has besides: its title, buttons as words to paths, HTML of a form.
+    """
+    if format_of(given) != "html":
+        return respond(values, given)
+    parts = (html.table(values), html.buttons(links), form)
+    return html.page(title, *parts, token=given.text("token"))
+
+
+def info_values(base: str) -> dict[str, Any]:
+    """Return what a client asks first: the version, and where it gets tokens."""
+    return {
+        "currentVersion": words.VERSION,
+        "fullVersion": words.FULL_VERSION,
+        "owningSystemUrl": f"{base}/portal",
+        "authInfo": {
+            "isTokenBasedSecurity": True,
+            "tokenServicesUrl": f"{base}/portal/sharing/rest/generateToken",
+            "shortLivedTokenValidity": 60,
+        },
+    }
+
+
+@router.get("/rest/info")
+@router.post("/rest/info")
+async def server_info(request: Request) -> Response:
+    """Tell the version, and where tokens are had."""
+    return show(await parameters(request), info_values(base_url(request)), title="Server")
+
+
+@router.get("/rest/services")
+@router.post("/rest/services")
+async def services(request: Request) -> Response:
+    """Tell the folders and the services that are in none."""
+    given, path = await parameters(request), request.url.path.rstrip("/")
+    values = {
+        "currentVersion": words.VERSION,
+        "folders": list(FOLDERS.values()),
+        "services": [TOOLS],
+    }
+    places = (*FOLDERS.values(), f"{TOOLS['name']}/{TOOLS['type']}")
+    links = {place: f"{path}/{place}" for place in places}
+    return show(given, values, title="Services", links=links)
+
+
+@router.get("/rest/services/{folder}")
+@router.post("/rest/services/{folder}")
+async def folder(request: Request, folder: str) -> Response:
+    """Tell the services of a folder."""
+    given = await parameters(request)
+    name = FOLDERS.get(folder.lower())
+    if name is None:
+        known = ", ".join(FOLDERS.values())
+        raise ArcgisError(f"there is no folder {folder[:100]!r}; there are {known}", code=404)
+    found = [TOOLS] if name == "System" else await run_in_threadpool(_hosted, request)
+    values = {"currentVersion": words.VERSION, "folders": [], "services": found}
+    root = request.url.path.rstrip("/").rpartition("/")[0]
+    links = {one["name"]: f"{root}/{one['name']}/{one['type']}" for one in found}
+    return show(given, values, title=name, links=links)
+
+
+def _hosted(request: Request) -> list[dict[str, str]]:
+    seen = core_of(request).catalog.services(caller_of(request))
+    return [{"name": f"Hosted/{s.name}", "type": KINDS[s.kind]} for s in seen if s.kind in KINDS]

@@ -1,0 +1,141 @@
+"""Open raster files: a few of each are kept open, each used by one thread at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import rasterio
+import rasterio.errors
+from rasterio.io import DatasetReader
+
+from geodl_lab.errors import RasterError
+from geodl_lab.jobs.rasters import MAGIC, UNTRUSTED_ENV
+
+
+@dataclass(frozen=True, slots=True)
+class FileId:
+    """A file as it was when it was looked at; another content is another value.
+
+    Parameters
+    ----------
+    path
+        Absolute.
+    changed
+        Nanoseconds since 1970.
+    size
+        Bytes.
+    ours
+        Whether this server wrote it; only then it may be a VRT.
+    """
+
+    path: str
+    changed: int
+    size: int
+    ours: bool
+
+    @classmethod
+    def of(cls, path: Path, *, ours: bool) -> FileId:
+        """Look at a file.
+
+        Raises
+        ------
+        RasterError
+            If it is not there.
+        """
+        try:
+            status = path.stat()
+        except OSError:
+            raise RasterError(f"the raster {path.name!r} is gone; run its job again") from None
+        return cls(str(path), status.st_mtime_ns, status.st_size, ours)
+
+
+@dataclass
+class Pool:
+    """Open datasets that nobody uses right now.
+
+    Parameters
+    ----------
+    most
+        How many are kept, the oldest are closed first.
+    seconds
+        How long: a deleted file keeps its place on the disk as long as it is open.
+    """
+
+    most: int = 16
+    seconds: float = 60.0
+    _idle: list[tuple[float, FileId, DatasetReader]] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def use(self, file: FileId) -> Iterator[DatasetReader]:
+        """Lend an open dataset; GDAL allows one thread at a time in each.
+
+        Raises
+        ------
+        RasterError
+            If it cannot be opened.
+        """
+        dataset = self._take(file) or _open(file)
+        try:
+            yield dataset
+        except BaseException:
+            dataset.close()
+            raise
+        self._give(file, dataset)
+
+    def close(self) -> None:
+        """Close all."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for _, _, dataset in idle:
+            dataset.close()
+
+    def _take(self, file: FileId) -> DatasetReader | None:
+        with self._lock:
+            for index in reversed(range(len(self._idle))):
+                if self._idle[index][1] == file:
+                    return self._idle.pop(index)[2]
+        return None
+
+    def _give(self, file: FileId, dataset: DatasetReader) -> None:
+        now = time.monotonic()
+        with self._lock:
+            kept = [entry for entry in self._idle if now - entry[0] < self.seconds]
+            old = [entry for entry in self._idle if now - entry[0] >= self.seconds]
+            kept.append((now, file, dataset))
+            old += kept[: -self.most]
+            self._idle = kept[-self.most :]
+        for _, _, other in old:
+            other.close()
+
+
+def _open(file: FileId) -> DatasetReader:
+    try:
+        with rasterio.Env(**UNTRUSTED_ENV), warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            return rasterio.open(file.path, driver=_driver(file), sharing=False)
+    except (OSError, rasterio.errors.RasterioError):
+        name = Path(file.path).name
+        raise RasterError(f"{name!r} cannot be read as a raster; give a GeoTIFF") from None
+
+
+def _driver(file: FileId) -> str | None:
+    """Return the driver that a file begins with; our own may also be a VRT, which names others."""
+    if file.ours:
+        return None
+    with Path(file.path).open("rb") as opened:
+        head = opened.read(16)
+    names = [name for magic, name in MAGIC.items() if head.startswith(magic)]
+    if not names:
+        raise RasterError(f"{Path(file.path).name!r} is no GeoTIFF, PNG, JPEG or JPEG 2000")
+    return names[0]
+
+
+POOL = Pool()
+"""The server's open files."""

@@ -1,0 +1,12 @@
+"""All routes of the ArcGIS face, in the order in which they are tried."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from geodl_lab.server.arcgis import content, directory, gp, image_server, portal, tokens, uploads
+
+router = APIRouter()
+for _face in (gp, tokens, portal, uploads, content, directory):
+    router.include_router(_face.router)
+router.include_router(image_server.router, prefix="/rest/services")

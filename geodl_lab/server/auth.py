@@ -1,0 +1,115 @@
+"""Who asks: a key or token is looked for wherever clients put it, before any route is called.
+
+QGIS sends ``X-Esri-Authorization: Bearer TOKEN`` with a blank after it, web maps ``token=`` in the
+query, arcgis-rest-js ``token=`` in a form.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from geodl_lab.jobs.job import Caller
+from geodl_lab.server.bodies import Quota, Replayed, form_token
+from geodl_lab.server.errors import refuse, refuse_token
+from geodl_lab.server.limits import Buckets
+from geodl_lab.server.tokens import Tokens
+
+OPEN = frozenset(
+    {
+        "/health",
+        "/metrics",
+        "/openapi.json",
+        "/ping",
+        "/version",
+        "/arcgis/rest/info",
+        "/arcgis/sharing/rest",
+        "/arcgis/sharing/rest/info",
+        "/arcgis/sharing/rest/generateToken",
+        "/arcgis/tokens",
+        "/arcgis/tokens/generateToken",
+    }
+)
+"""What answers without a key, and with a wrong one."""
+
+OPTIONAL = frozenset(["/arcgis/sharing/rest/portals/self"])
+"""What answers without a key, but not with a wrong one."""
+
+
+class Authentication:
+    """Lets in who has a key or a token, each at the pace that is allowed.
+
+    ``scope["state"]["caller"]`` is then a `Caller`; None where no key is needed and none came.
+
+    Parameters
+    ----------
+    app
+        What is called for those who may come in.
+    tokens
+        What keys and tokens there are.
+    buckets
+        The pace of keys, and of addresses for who has none.
+    quota
+        Bytes that keys may send.
+    """
+
+    def __init__(self, app: ASGIApp, *, tokens: Tokens, buckets: Buckets, quota: Buckets) -> None:
+        self.app, self.tokens, self.buckets, self.quota = app, tokens, buckets, quota
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Call the app, or refuse."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        given = [*header_tokens(Headers(scope=scope)), *query_tokens(scope)]
+        if not given and not self.tokens.anybody:
+            token, messages = await form_token(scope, receive)
+            given, receive = [token] if token else [], Replayed(messages, receive)
+        caller = self._caller(given)
+        if not self.buckets.take(caller.owner if caller else _address(scope)):
+            response = refuse(scope, 429, self.buckets.words)
+            return await response(scope, receive, send)
+        if caller is None and not _is_open(scope["path"], given=bool(given)):
+            response = refuse_token(scope, given=bool(given))
+            return await response(scope, receive, send)
+        scope.setdefault("state", {})["caller"] = caller
+        if caller:
+            receive = Quota(receive, self.quota, caller.owner)
+        return await self.app(scope, receive, send)
+
+    def _caller(self, given: list[str]) -> Caller | None:
+        if self.tokens.anybody:
+            return self.tokens.anybody
+        return next((caller for one in given if (caller := self.tokens.check(one))), None)
+
+
+def header_tokens(headers: Headers) -> Iterator[str]:
+    """Yield what headers carry as keys or tokens."""
+    for name in ("x-esri-authorization", "authorization"):
+        for value in headers.getlist(name):
+            if found := re.fullmatch(r"\s*bearer\s+(\S+)\s*", value, re.IGNORECASE):
+                yield found[1]
+    yield from (value.strip() for value in headers.getlist("x-api-key") if value.strip())
+
+
+def query_tokens(scope: Scope) -> Iterator[str]:
+    """Yield what the query carries as tokens."""
+    try:
+        query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=1000)
+    except ValueError:
+        return
+    for name, values in query.items():
+        if name.lower() == "token":
+            yield from (value.strip() for value in values if value.strip())
+
+
+def _is_open(path: str, *, given: bool) -> bool:
+    return path in OPEN or (path in OPTIONAL and not given)
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return f"address {client[0] if client else 'unknown'}"

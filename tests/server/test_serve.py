@@ -1,0 +1,162 @@
+"""The server as a process: it starts, answers, stops well, and says in a line why it does not."""
+
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from geodl_lab.errors import OptionError, OutputError
+from geodl_lab.server import serve
+from geodl_lab.server.options import ServerOptions
+
+ROOT = Path(__file__).parents[2]
+
+# A core without workers; `slow` makes its end take longer than anybody waits.
+PROGRAM = """
+import sys, time
+sys.path.insert(0, {tests!r})
+import geodl_lab.jobs.core as core
+from conftest import FakeCore
+class Core(FakeCore):
+    def close(self):
+        time.sleep(60 if "slow" in sys.argv[0] else 0)
+core.open_core = Core
+from geodl_lab.cli import main
+main()
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a server with options; answers its process and what it says of itself."""
+    processes = []
+
+    def run(*options, name="geodl", **keywords):
+        code = PROGRAM.format(tests=str(Path(__file__).parent))
+        code = f"import sys; sys.argv[0] = {name!r}\n{code}"
+        words = [sys.executable, "-c", code, "serve", "--data-dir", str(tmp_path / "data")]
+        process = subprocess.Popen(
+            [*words, "--port", "0", *options], cwd=ROOT, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)}, **keywords,
+        )  # fmt: skip
+        processes.append(process)
+        state = tmp_path / "data" / "server.json"
+        while process.poll() is None:
+            try:
+                return process, json.loads(state.read_text())
+            except (OSError, ValueError):
+                time.sleep(0.02)
+        return process, {}
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.wait()
+        for stream in (process.stderr, process.stdin):
+            if stream:
+                stream.close()
+
+
+def test_it_answers_and_stops_well(start, tmp_path):
+    process, state = start("--self-signed", "--log-format", "json")
+    context = ssl.create_default_context(cafile=state["ca_file"])
+    key = (tmp_path / "data" / "api-key").read_text().strip()
+    with httpx.Client(verify=context, trust_env=False, base_url=state["url"]) as client:
+        assert client.get("/health").json()["status"] == "ok"
+        assert client.get("/nowhere", params={"token": key}).status_code == 404
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert not (tmp_path / "data" / "server.json").exists()
+    first, told, authority, *lines = said.splitlines()
+    assert state["url"] in first and authority.endswith(state["ca_file"])
+    assert told.endswith(key) and said.count(key) == 1
+    assert all(json.loads(line) for line in lines)
+
+
+def test_the_key_is_told_once(start, tmp_path):
+    said = []
+    for _ in range(2):
+        process, _ = start()
+        process.send_signal(signal.SIGINT)
+        said.append(process.communicate(timeout=20)[1])
+        assert process.returncode == 0
+    key = (tmp_path / "data" / "api-key").read_text().strip()
+    assert key in said[0] and key not in said[1]
+
+
+def test_a_second_signal_ends_it_at_once(start):
+    process, _ = start(name="slow")
+    process.send_signal(signal.SIGTERM)
+    for line in process.stderr:
+        if "stopping" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 128 + signal.SIGTERM
+
+
+def test_it_ends_with_who_started_it(start):
+    process, _ = start("--until-eof", stdin=subprocess.PIPE)
+    process.stdin.close()
+    assert process.wait(timeout=20) == 0
+
+
+def test_a_taken_port_is_one_line(start):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process, _ = start("--port", str(port))
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert said == (
+        f"geodl: cannot listen on 127.0.0.1 port {port}: Address already in use; "
+        "choose another host or port (port 0 takes a free one)\n"
+    )
+
+
+def test_a_host_of_another_machine_is_refused():
+    options = ServerOptions(host="192.0.2.1")
+    with (
+        pytest.raises(OptionError, match=r"cannot listen on 192.0.2.1 port 8000: Cannot assign"),
+        serve.listening(options),
+    ):
+        pass
+
+
+def test_a_data_folder_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    options = ServerOptions(data_dir=tmp_path / "file" / "data", port=0)
+    with pytest.raises(OutputError, match=r"the data folder .* cannot be written: Not a directory"):
+        serve.run(options, open_core=None)
+
+
+@pytest.mark.parametrize(
+    ("options", "url"),
+    [
+        ({"host": "0.0.0.0"}, "http://127.0.0.1:1"), ({"host": "::"}, "http://[::1]:1"),
+        ({"self_signed": True}, "https://127.0.0.1:1"), ({"host": "::1"}, "http://[::1]:1"),
+    ],
+)  # fmt: skip
+def test_the_address_for_clients_here(options, url):
+    class Socket:
+        def getsockname(self):
+            return "", 1
+
+    assert serve.url_of(ServerOptions(**options), Socket()) == url
+
+
+def test_keys_that_are_given_are_the_only_ones(tmp_path):
+    tokens, made = serve.make_tokens(ServerOptions(data_dir=tmp_path, api_keys=("a", "b")))
+    assert not made and not (tmp_path / "api-key").exists()
+    assert tokens.check("a") and tokens.check("b") and not tokens.check("c")
+    tokens, made = serve.make_tokens(ServerOptions(data_dir=tmp_path, no_auth=True))
+    assert not made and tokens.check("")
+    tokens, made = serve.make_tokens(ServerOptions(data_dir=tmp_path, admin_key="x"))
+    assert made and tokens.check(made) and tokens.check("x").admin
