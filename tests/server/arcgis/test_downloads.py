@@ -170,6 +170,8 @@ def test_a_folder_is_a_zip_and_its_files(client, app):
     assert client.get(f"{ROOT}/chips/download/images/0%20%C3%A9.tif").content == chip
     assert len(chip) == 3 * 2**20
     assert client.head(f"{ROOT}/chips/download/chips.zip").content == b""
+    assert client.get(f"{ROOT}/chips/download.zip").status_code == 200
+    assert client.get(f"{ROOT}/one/download.zip").status_code == 404
 
 
 def test_several_rasters_are_a_zip_and_each(client, app, cog):
