@@ -27,7 +27,7 @@ LARGEST = 4096
 SIZE = (400, 400)
 """Width and height where none are asked for."""
 
-MOST_BYTES = 2**29
+MOST_BYTES = 2**28
 """Largest answer before it is packed."""
 
 TYPES = {name: dtype for dtype, name in PIXEL_TYPES.items()} | dict.fromkeys(

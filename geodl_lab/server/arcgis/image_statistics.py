@@ -112,6 +112,7 @@ def _look(source: ImageSource, band: int) -> tuple[np.ndarray, np.ndarray]:
 def _of_band(values: np.ndarray, valid: np.ndarray) -> Statistics:
     seen = values[valid]
     if seen.dtype.kind == "f":
+        seen = seen.astype(np.float64)
         seen = seen[np.abs(seen) < LARGEST]
     if not seen.size:
         return Statistics()

@@ -20,7 +20,10 @@ NORTH_UP = Affine(2, 0, 500_000, 0, -2, 3_800_000)
 GRIDS = {
     "north up": (UTM, NORTH_UP),
     "south up": (UTM, Affine(2, 0, 500_000, 0, 2, 3_799_000)),
-    "rotated": (UTM, Affine.translation(500_000, 3_800_000) @ Affine.rotation(30) @ Affine.scale(2, -2)),
+    "rotated": (
+        UTM,
+        Affine.translation(500_000, 3_800_000) @ Affine.rotation(30) @ Affine.scale(2, -2),
+    ),
     "degrees": ("EPSG:4326", Affine(0.001, 0, 10, 0, -0.001, 50)),
     "polar": ("EPSG:3995", Affine(500, 0, -60_000, 0, -500, 50_000)),
 }  # fmt: skip
