@@ -20,7 +20,8 @@ from pyproj import CRS
 from rasterio.io import MemoryFile
 from rasterio.transform import from_bounds
 
-from geodl_lab.server.arcgis.image_reads import Pixels, View
+from geodl_lab.server.arcgis.image_reads import Pixels
+from geodl_lab.server.arcgis.image_views import View
 from geodl_lab.server.arcgis.web import ArcgisError
 
 MEDIA = {

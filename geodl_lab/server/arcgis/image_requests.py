@@ -16,9 +16,9 @@ from geodl_lab.server.arcgis.image_places import (
     parse_box,
     parse_crs,
 )
-from geodl_lab.server.arcgis.image_reads import View
 from geodl_lab.server.arcgis.image_rendering import Rule, parse_rule
 from geodl_lab.server.arcgis.image_sources import PIXEL_TYPES, ImageSource
+from geodl_lab.server.arcgis.image_views import View
 from geodl_lab.server.arcgis.web import ArcgisError, Parameters
 
 LARGEST = 4096

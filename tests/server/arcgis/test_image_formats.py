@@ -19,7 +19,8 @@ from geodl_lab.server.arcgis.image_formats import (
     write_raw,
     write_tiff,
 )
-from geodl_lab.server.arcgis.image_reads import Pixels, View
+from geodl_lab.server.arcgis.image_reads import Pixels
+from geodl_lab.server.arcgis.image_views import View
 from geodl_lab.server.arcgis.web import ArcgisError
 
 VIEW = View((100, 50, 140, 80), CRS.from_epsg(32611), (30, 40))

@@ -11,8 +11,9 @@ from rasterio.warp import Resampling, reproject
 
 from geodl_lab.server.arcgis.image_files import FileId
 from geodl_lab.server.arcgis.image_places import WEB_MERCATOR, moved, moved_box
-from geodl_lab.server.arcgis.image_reads import View, read_points, read_view
+from geodl_lab.server.arcgis.image_reads import read_points, read_view
 from geodl_lab.server.arcgis.image_sources import ImageSource, grid_of
+from geodl_lab.server.arcgis.image_views import View
 from geodl_lab.server.arcgis.web import ArcgisError
 
 UTM = "EPSG:32611"

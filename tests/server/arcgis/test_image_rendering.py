@@ -10,9 +10,10 @@ from affine import Affine
 
 from geodl_lab.package import LabelClass
 from geodl_lab.server.arcgis.image_files import FileId
-from geodl_lab.server.arcgis.image_reads import Pixels, View, read_view
+from geodl_lab.server.arcgis.image_reads import Pixels, read_view
 from geodl_lab.server.arcgis.image_rendering import Rule, colors_of, parse_rule, ramp, shown_bands
 from geodl_lab.server.arcgis.image_sources import ImageSource, grid_of
+from geodl_lab.server.arcgis.image_views import View
 from geodl_lab.server.arcgis.web import ArcgisError
 
 
