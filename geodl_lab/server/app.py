@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import warnings
 from typing import Any
 
@@ -116,12 +117,24 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     document.setdefault("components", {})["securitySchemes"] = SECURITY
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            name = path.strip("/").replace("/", "_").replace("{", "").replace("}", "")
-            operation["operationId"] = f"{method}_{name}"
-            operation["security"] = _security(path)
-            for status, words in COMMON.items():
-                operation["responses"].setdefault(status, {"description": words})
+            _complete(operation, path, method)
     return document
+
+
+def _complete(operation: dict[str, Any], path: str, method: str) -> None:
+    """Add to what a route says of itself what holds for all of its kind."""
+    name = re.sub(r"\W+", "_", path).strip("_")
+    operation["operationId"] = f"{method}_{name}"
+    operation["security"] = _security(path)
+    for status, words in COMMON.items():
+        operation["responses"].setdefault(status, {"description": words})
+    parameters = operation.setdefault("parameters", [])
+    said = {one["name"] for one in parameters if one["in"] == "path"}
+    parameters += [
+        {"name": one, "in": "path", "required": True, "schema": {"type": "string"}}
+        for one in re.findall(r"{(\w+)}", path)
+        if one not in said
+    ]
 
 
 def _security(path: str) -> list[dict[str, list[str]]]:

@@ -6,15 +6,16 @@ query, arcgis-rest-js ``token=`` in a form.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from geodl_lab.jobs.job import Caller
-from geodl_lab.server.bodies import Quota, Replayed, form_token
+from geodl_lab.server.bodies import Quota, Replayed, answer_early, form_token
 from geodl_lab.server.errors import refuse, refuse_token
 from geodl_lab.server.limits import Buckets
 from geodl_lab.server.tokens import Tokens
@@ -40,6 +41,13 @@ OPTIONAL = frozenset(["/arcgis/sharing/rest/portals/self"])
 """What answers without a key, but not with a wrong one."""
 
 
+SMALL, LARGE_FORMS, LARGE_SECONDS = 2**16, 16, 60.0
+"""Forms of more bytes than this, of who has not said who they are yet, are read only so many at
+one time, and for so long: they are kept in memory."""
+
+SLOW = "The form did not come in time; send it again, with the key in a header."
+
+
 class Authentication:
     """Lets in who has a key or a token, each at the pace that is allowed.
 
@@ -59,6 +67,7 @@ class Authentication:
 
     def __init__(self, app: ASGIApp, *, tokens: Tokens, buckets: Buckets, quota: Buckets) -> None:
         self.app, self.tokens, self.buckets, self.quota = app, tokens, buckets, quota
+        self._large = asyncio.Semaphore(LARGE_FORMS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the app, or refuse."""
@@ -66,19 +75,29 @@ class Authentication:
             return await self.app(scope, receive, send)
         given = [*header_tokens(Headers(scope=scope)), *query_tokens(scope)]
         if not given and not self.tokens.anybody:
-            token, messages = await form_token(scope, receive)
+            try:
+                token, messages = await self._form_token(scope, receive)
+            except TimeoutError:
+                return await refuse(scope, 408, SLOW)(scope, receive, send)
             given, receive = [token] if token else [], Replayed(messages, receive)
         caller = self._caller(given)
         if not self.buckets.take(caller.owner if caller else _address(scope)):
             response = refuse(scope, 429, self.buckets.words)
-            return await response(scope, receive, send)
+            return await answer_early(response, scope, receive, send)
         if caller is None and not _is_open(scope["path"], given=bool(given)):
             response = refuse_token(scope, given=bool(given))
-            return await response(scope, receive, send)
+            return await answer_early(response, scope, receive, send)
         scope.setdefault("state", {})["caller"] = caller
         if caller:
             receive = Quota(receive, self.quota, caller.owner)
         return await self.app(scope, receive, send)
+
+    async def _form_token(self, scope: Scope, receive: Receive) -> tuple[str, list[Message]]:
+        said = Headers(scope=scope).get("content-length", "")
+        if said.isdigit() and int(said) <= SMALL:
+            return await form_token(scope, receive)
+        async with asyncio.timeout(LARGE_SECONDS), self._large:
+            return await form_token(scope, receive)
 
     def _caller(self, given: list[str]) -> Caller | None:
         if self.tokens.anybody:

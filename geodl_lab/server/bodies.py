@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
@@ -9,6 +11,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from geodl_lab.server.errors import refuse
@@ -22,8 +25,8 @@ URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-dat
 LOOKED_AT = 2**20
 """Bytes at the start of an upload in which its token must stand, as nothing after it is kept."""
 
-READ_ON = 2**23
-"""Bytes that are still read of a body that is too large, so that the client reads our answer."""
+READ_ON, READ_ON_SECONDS = 2**23, 2.0
+"""Bytes that are still read of a body after it was refused, and for how long."""
 
 
 class BodyLimits:
@@ -53,8 +56,7 @@ class BodyLimits:
                 return await self.app(scope, counted, send)
             except TooLargeError:
                 pass  # which a route saw no answer for
-        await _drain(receive)
-        return await refuse(scope, 413, too_large(most))(scope, receive, send)
+        await answer_early(refuse(scope, 413, too_large(most)), scope, receive, send)
 
 
 class TooLargeError(HTTPException):
@@ -121,6 +123,27 @@ async def form_token(scope: Scope, receive: Receive) -> tuple[str, list[Message]
     return find(body, headers), messages
 
 
+async def answer_early(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send an answer before a body was read, then read on for a while.
+
+    A connection that is closed with bytes unread is reset, and the client sees no answer.
+    """
+
+    async def held_open(message: Message) -> None:
+        more = {"more_body": True} if message["type"] == "http.response.body" else {}
+        await send({**message, **more})
+
+    await response(scope, receive, held_open)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(READ_ON_SECONDS):
+            size, more = 0, True
+            while more and size < READ_ON:
+                message = await receive()
+                size += len(message.get("body", b""))
+                more = message.get("more_body", False)
+    await send({"type": "http.response.body", "body": b""})
+
+
 def content_type(headers: Headers) -> str:
     """Return the type of a body, without what follows it."""
     return headers.get("content-type", "").split(";")[0].strip().lower()
@@ -184,11 +207,3 @@ class _Parts:
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._is_token and len(self.token) < 10_000:
             self.token += data[start:end]
-
-
-async def _drain(receive: Receive) -> None:
-    size, more = 0, True
-    while more and size < READ_ON:
-        message = await receive()
-        size += len(message.get("body", b""))
-        more = message.get("more_body", False)

@@ -48,4 +48,6 @@ class Buckets:
     @property
     def words(self) -> str:
         """What to say when there is not enough."""
-        return f"More than {self.rate:g} requests a second came with this key; send fewer."
+        return (
+            f"More than {self.rate:g} requests a second came, for this key or address; send fewer."
+        )

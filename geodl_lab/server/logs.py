@@ -40,7 +40,7 @@ def set_up(*, format: str = "text", level: str = "info") -> None:
         logger.handlers.clear()
         logger.propagate = True
     logging.getLogger("geodl_lab").setLevel(level.upper())
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # anybody can cause its warnings
     for name in _LOUD:
         logging.getLogger(name).setLevel(logging.WARNING)
 

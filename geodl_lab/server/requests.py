@@ -19,6 +19,9 @@ LOG = logging.getLogger("geodl_lab.server")
 QUIET = frozenset(["/health", "/metrics"])
 """What is asked every few seconds: written at level debug."""
 
+LONGEST = 300
+"""Characters of a path that are written."""
+
 _JOB = re.compile(r"/(j[0-9a-f]{32})(?:/|$)")
 _ID = re.compile(r"[\w.\-]{1,64}", re.ASCII)
 
@@ -79,7 +82,7 @@ class Faults:
         except Exception:
             if scope["type"] != "http":
                 raise
-            LOG.exception("a fault of the server", extra={"path": scope["path"]})
+            LOG.exception("a fault of the server", extra={"path": scope["path"][:LONGEST]})
             if started:  # half an answer is out: only a closed connection tells the client
                 raise ConnectionAbortedError("the answer broke off") from None
             sentence = BROKEN.format(id=REQUEST.get())
@@ -91,7 +94,7 @@ def _write(scope: Scope, status: int, seconds: float) -> None:
     job, caller = _JOB.search(path), scope.get("state", {}).get("caller")
     level = logging.DEBUG if path in QUIET else logging.INFO
     LOG.log(level, "request", extra={
-        "method": scope["method"], "path": path, "status": status,
+        "method": scope["method"], "path": path[:LONGEST], "status": status,
         "ms": round(1000 * seconds, 1), "client": (scope.get("client") or ("",))[0],
         "owner": caller.owner if caller else "", "job": job[1] if job else "",
     })  # fmt: skip

@@ -29,7 +29,7 @@ from geodl_lab.server.tokens import KEY_FILE, Tokens, kept_key, kept_secret, wri
 
 LOG = logging.getLogger("geodl_lab.server")
 
-GRACE = 5
+GRACE = 3
 """Seconds that answers which are under way may still take when the server stops."""
 
 MOST_CONNECTIONS = 2000
@@ -108,7 +108,8 @@ def _serve(
     stop.server, stop.app = server, app
     url = url_of(options, sock)
     with _state_file(options.data_dir, url, tls):
-        _announce(options, url, tls, made)
+        # a program reads the key's file; what it makes of our words may be kept for long
+        _announce(options, url, tls, "" if until_eof else made)
         if until_eof:
             threading.Thread(target=_wait_for_eof, daemon=True).start()
         server.run(sockets=[sock])
@@ -133,7 +134,8 @@ def listening(options: ServerOptions) -> Iterator[socket.socket]:
         family, _, _, _, address = socket.getaddrinfo(
             host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        sock = socket.create_server(address[:2], family=family, backlog=2048)
+        both = host == "::" and socket.has_dualstack_ipv6()
+        sock = socket.create_server(address[:2], family=family, backlog=2048, dualstack_ipv6=both)
     except OSError as error:
         # of what Python adds to the words of the system, nothing helps
         number = error.errno or 0

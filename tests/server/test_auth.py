@@ -1,7 +1,10 @@
 """Who comes in: keys and tokens wherever clients put them."""
 
+import asyncio
+
 import pytest
 
+from geodl_lab.server import auth
 from geodl_lab.server.tokens import owner_of
 
 KEY, OTHER, ADMIN = "key-of-one", "key-of-another", "key-of-the-admin"
@@ -140,3 +143,17 @@ def test_without_keys_at_all_this_machine_may(app, ask):
     server = app(no_auth=True)
     assert ask(server, "/echo").json()["owner"] == "local"
     assert ask(server, "/echo", key="whatever").json()["owner"] == "local"
+
+
+def test_a_large_form_of_a_stranger_is_not_waited_for(app, ask, monkeypatch):
+    monkeypatch.setattr(auth, "LARGE_SECONDS", 0.05)
+
+    async def endless():
+        yield b"a=b"
+        await asyncio.Event().wait()
+
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = ask(app(), "/echo", "POST", content=endless(), headers=form)
+    assert answer.status_code == 408
+    large = {"token": KEY, "x": "y" * auth.SMALL}
+    assert ask(app(), "/echo", "POST", data=large).json()["owner"] == owner_of(KEY)

@@ -57,6 +57,7 @@ def test_a_key_has_a_quota(app, ask):
 
 def test_an_upload_is_not_kept_to_find_its_token(app, ask, monkeypatch):
     monkeypatch.setattr(bodies, "LOOKED_AT", 1000)
+    monkeypatch.setattr(bodies, "READ_ON", 0)
     server, taken = app(), []
 
     def body(first):

@@ -44,7 +44,8 @@ def test_it_serves_until_it_is_stopped(fake, tmp_path):
         with pytest.raises(OptionError, match=r"did not start: cannot listen on .* already in use"):
             geodl_lab.serve(tmp_path / "e", port=int(server.url.rpartition(":")[2]))
     assert not server.running and "(stopped)" in repr(server)
-    assert "message=" in server.log_file.read_text()
+    log = server.log_file.read_text()
+    assert "message=" in log and server.api_key not in log
     with pytest.raises(httpx.ConnectError, match="refused"):
         httpx.get(f"{server.url}/health")
     server.stop()

@@ -59,6 +59,7 @@ def test_set_up_writes_ours_and_warnings_of_others(loggers, capsys):
     logging.getLogger("geodl_lab.jobs").info("ours")
     logging.getLogger("geodl_lab.jobs").debug("too much")
     logging.getLogger("httpx").info("theirs")
-    logging.getLogger("uvicorn.error").warning("of uvicorn")
+    logging.getLogger("uvicorn.error").warning("what anybody can cause")
+    logging.getLogger("uvicorn.error").error("of uvicorn")
     lines = [json.loads(line)["message"] for line in capsys.readouterr().err.splitlines()]
     assert lines == ["ours", "of uvicorn"]

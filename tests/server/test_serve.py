@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from geodl_lab import cli, server
 from geodl_lab.errors import OptionError, OutputError
 from geodl_lab.server import serve
 from geodl_lab.server.options import ServerOptions
@@ -103,8 +104,21 @@ def test_a_second_signal_ends_it_at_once(start):
     assert process.wait(timeout=20) == 128 + signal.SIGTERM
 
 
-def test_it_ends_with_who_started_it(start):
-    process, _ = start("--until-eof", stdin=subprocess.PIPE)
+def test_what_is_too_large_is_answered_before_it_comes_and_it_ends_with_who_started_it(
+    start, tmp_path
+):
+    process, state = start("--until-eof", stdin=subprocess.PIPE)
+    port = int(state["url"].rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        client.sendall(b"POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n")
+        assert client.recv(20).startswith(b"HTTP/1.1 413")
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:  # as QGIS sends it
+        key = (tmp_path / "data" / "api-key").read_bytes().strip()
+        client.sendall(
+            b"GET /x HTTP/1.1\r\nHost: localhost\r\nX-Esri-Authorization: Bearer " + key
+            + b" \r\n\r\n"
+        )  # fmt: skip
+        assert client.recv(20).startswith(b"HTTP/1.1 404")
     process.stdin.close()
     assert process.wait(timeout=20) == 0
 
@@ -119,6 +133,37 @@ def test_a_taken_port_is_one_line(start):
         f"geodl: cannot listen on 127.0.0.1 port {port}: Address already in use; "
         "choose another host or port (port 0 takes a free one)\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--port", "99999"], "port 99999 is not possible; give one of 0 to 65535"),
+        (["--host", "0.0.0.0", "--no-auth"], "use host 127.0.0.1, or keys"),
+        (["--store", "images"], "write it like images=/data/images"),
+        (["--max-upload", "much"], "size 'much' is not possible"),
+        (["--keep-days", "long"], "give one, or never"),
+        (["--colour", "red"], "No such option: --colour"),
+    ],
+)
+def test_a_bad_option_is_one_sentence(words, says, tmp_path):
+    text, status = cli._run(["serve", "--data-dir", str(tmp_path / "d"), *words], debug=False)
+    assert status == 2 and says in text
+    assert not (tmp_path / "d").exists()
+
+
+def test_what_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setattr(server, "NEEDS", ("sqlalchemy", "no_such_library"))
+    with pytest.raises(OptionError, match=r"needs no_such_library; .*geodl-lab\[serve\]"):
+        server.check_installed()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::", "0.0.0.0"])
+def test_who_is_on_this_machine_gets_through(host):
+    with serve.listening(ServerOptions(host=host, port=0)) as sock:
+        port = sock.getsockname()[1]
+        with socket.create_connection(("127.0.0.1" if host != "localhost" else host, port)):
+            pass
 
 
 def test_a_host_of_another_machine_is_refused():
