@@ -153,7 +153,7 @@ def replace(gis, tools):
 def cancel(gis, tools):
     """Cancel a long job and wait for its end."""
     job = tools.classify_pixels_using_deep_learning(
-        [SOURCE["uri"]] * 40, model(tools, "naip-landcover"), process_all_raster_items=True,
+        {"uris": [SOURCE["uri"]] * 40}, model(tools, "naip-landcover"), process_all_raster_items=True,
         output_classified_raster="ag_long", context=CPU, future=True,
     )  # fmt: skip
     time.sleep(1)
