@@ -48,6 +48,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def holds_models() -> bool:
+    """Tell whether a process that has opened an installed model keeps others from removing it.
+
+    Workers of the server do not (``GEODL_HOLD_MODELS=no``): they live as long as the server, and
+    what they have opened is in their memory.
+    """
+    return os.environ.get("GEODL_HOLD_MODELS", "yes") != "no"
+
+
 def models_folder() -> Path:
     """Return the folder of installed models: ``GEODL_MODELS``, or its place for this user.
 

@@ -103,6 +103,7 @@ def serve(connection: Connection, parent: int) -> None:
         Id of the server's process.
     """
     _die_with(parent)
+    os.environ["GEODL_HOLD_MODELS"] = "no"
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C and a service manager mean the server
     signal.signal(signal.SIGTERM, _leave_it_to_the_server)
     with contextlib.suppress(EOFError, OSError):

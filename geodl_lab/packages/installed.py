@@ -45,7 +45,7 @@ RECORD = {
 
 _OPENING = threading.RLock()
 _HELD: list[int] = []
-"""Locks of the models that this process has opened; they end with it."""
+"""Locks of the models that this process has opened and holds; they end with it."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,10 @@ def _opened(folder: Path, trusted: bool) -> Model:
     except BaseException:
         os.close(lock)
         raise
-    _HELD.append(lock)
+    if settings.holds_models():
+        _HELD.append(lock)
+    else:
+        os.close(lock)
     return named(model, one.name, one.version)
 
 

@@ -8,6 +8,7 @@ from geodl_lab import open_model
 from geodl_lab.cards import card
 from geodl_lab.errors import ModelError
 from geodl_lab.jobs import models
+from geodl_lab.packages import installed as installed_models
 from geodl_lab.packages.installed import ZOO, bundled, installed
 
 
@@ -53,3 +54,16 @@ def test_a_package_is_installed_and_removed_by_itself(package, tmp_path):
 def test_a_package_that_is_not_installed_is_named(package):
     with pytest.raises(ModelError, match=r"'mine.dlpk' is not installed; install it"):
         models.installed_reference(str(package))
+
+
+def test_a_worker_that_has_opened_a_model_does_not_keep_it(package, monkeypatch):
+    reference, _, _ = models.install_package(str(package))
+    monkeypatch.setenv("GEODL_HOLD_MODELS", "no")
+    assert open_model(reference).package.name == "mine"
+    assert models.remove(reference) == reference
+    models.install_package(str(package))
+    monkeypatch.setenv("GEODL_HOLD_MODELS", "yes")
+    installed_models._opened.cache_clear()
+    open_model(reference)
+    with pytest.raises(ModelError, match="is in use by process"):
+        models.remove(reference)

@@ -3,7 +3,7 @@
 Below a service stands ``download/<file>``. A raster in one COG is ``<name>.tif``; one in several
 (a VRT over COGs) is ``<name>.zip`` of them all, and each of them by its own name, since to make
 one COG of them would take minutes. Features are ``<name>.gpkg`` and ``<name>.parquet``; a folder
-is ``<name>.zip``, and each of its files by its path.
+is ``<name>.zip`` (also ``download.zip`` beside ``download``), and each of its files by its path.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from geodl_lab.errors import AccessError
 from geodl_lab.jobs.catalog import Service
 from geodl_lab.server.context import base_url, caller_of, core_of
 
-router = APIRouter()
+router = APIRouter(tags=["Downloads"])
 
 MEDIA = {
     ".tif": "image/tiff; application=geotiff; profile=cloud-optimized",
@@ -76,6 +76,12 @@ def download(name: str, server: str, file: str, request: Request) -> Response:
 def download_folder(name: str, file: str, request: Request) -> Response:
     """Answer a file of an exported folder."""
     return _answer(name, file, request)
+
+
+@router.api_route("/Hosted/{name}/download.zip", methods=["GET", "HEAD"], response_model=None)
+def download_all(name: str, request: Request) -> Response:
+    """Answer all files of a service as a zip, where it has several."""
+    return _answer(name, f"{name}.zip", request)
 
 
 def _answer(name: str, file: str, request: Request) -> Response:

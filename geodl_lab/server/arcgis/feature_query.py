@@ -199,11 +199,13 @@ def parse_query(given: Parameters, layer: Layer, *, format: str) -> Query:
     )
 
 
-def parse_format(given: Parameters, accept: str, formats: tuple[str, ...] = FORMATS) -> str:
+def parse_format(given: Parameters, accept: str) -> str:
     """Return the format of an answer; without ``f`` a page for who accepts HTML, else JSON."""
     text = given.text("f").lower() or ("html" if "text/html" in accept else "json")
-    if text not in formats:
-        raise ArcgisError(f"f is {esri_geometry.shorten(text)!r}; give {', '.join(formats)}")
+    if text not in FORMATS:
+        raise ArcgisError(
+            f"f is {esri_geometry.shorten(text)!r}; possible are {', '.join(FORMATS)}"
+        )
     return text
 
 

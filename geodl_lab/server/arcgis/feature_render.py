@@ -1,25 +1,23 @@
-"""Features and layers as Esri JSON, GeoJSON and a plain page.
+"""Features and layers as Esri JSON and GeoJSON.
 
 Sources: Esri, "Query (Feature Service/Layer)", "Layer (Feature Service)"; RFC 7946.
 """
 
 from __future__ import annotations
 
-import html
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import shapely
 
-from geodl_lab.server.arcgis import esri_geometry
+from geodl_lab.server.arcgis import esri_geometry, words
 from geodl_lab.server.arcgis.feature_layer import OBJECT_ID, Field, Layer
 from geodl_lab.server.arcgis.feature_query import PAGE, TILE_PAGE, Grid, Query
 from geodl_lab.server.arcgis.feature_store import Page
 
-VERSION = 11.3
 GREY = [130, 130, 130]
 
 ADVANCED = {
@@ -142,7 +140,7 @@ def layer_json(layer: Layer, name: str, info: Mapping[str, Any]) -> dict[str, An
         Of the service: its ``classes`` (value, name, color) are drawn in their colours.
     """
     return {
-        "currentVersion": VERSION,
+        "currentVersion": words.VERSION,
         "id": 0,
         "name": name,
         "type": "Feature Layer",
@@ -180,7 +178,7 @@ def layer_json(layer: Layer, name: str, info: Mapping[str, Any]) -> dict[str, An
 def service_json(layer: Layer, name: str) -> dict[str, Any]:
     """Return the description of a feature service of one layer."""
     return {
-        "currentVersion": VERSION,
+        "currentVersion": words.VERSION,
         "serviceDescription": name,
         "description": "",
         "copyrightText": "",
@@ -250,33 +248,6 @@ def renderer(layer: Layer, info: Mapping[str, Any]) -> dict[str, Any]:
             for one in classes
         ],
     }
-
-
-def page_html(title: str, values: Mapping[str, Any], links: Mapping[str, str]) -> str:
-    """Return a plain page: links, and the values as a table; of features a row each."""
-    features = values.get("features")
-    rows: Iterable[Sequence[Any]] = values.items()
-    if isinstance(features, list):
-        names = [one["name"] for one in values.get("fields", ())]
-        found = [[one["attributes"].get(name) for name in names] for one in features]
-        rows = [names, *found]
-    anchors = " · ".join(
-        f'<a href="{html.escape(address)}">{html.escape(name)}</a>'
-        for name, address in links.items()
-    )
-    cells = "\n".join(
-        "<tr>" + "".join(f"<td>{html.escape(_plain(cell))}</td>" for cell in row) + "</tr>"
-        for row in rows
-    )
-    return (
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}'
-        f"</title></head><body><h1>{html.escape(title)}</h1><p>{anchors}</p>"
-        f'<table border="1">{cells}</table></body></html>'
-    )
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _attributes(page: Page, fields: Sequence[Field]) -> list[dict[str, Any]]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import Response
 
 from geodl_lab.jobs.catalog import Service
-from geodl_lab.server.arcgis import downloads, feature_render
+from geodl_lab.server.arcgis import downloads, feature_render, html
+from geodl_lab.server.arcgis.directory import show
 from geodl_lab.server.arcgis.feature_layer import Layer, read_layer
 from geodl_lab.server.arcgis.feature_query import Query, parse_format, parse_query
 from geodl_lab.server.arcgis.feature_store import Store, open_store
@@ -25,65 +27,58 @@ from geodl_lab.server.arcgis.web import (
 )
 from geodl_lab.server.context import caller_of, core_of
 
-router = APIRouter()
+router = APIRouter(tags=["FeatureServer"])
 
 Given = Annotated[Parameters, Depends(parameters)]
-PAGES = ("json", "pjson", "html")
 ROOT = "/Hosted/{name}/FeatureServer"
 
 
-def both_ways(path: str) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
-    """Route GET and POST of a path, with and without a slash at its end; no client is sent on."""
-
-    def add(handler: Callable[..., Response]) -> Callable[..., Response]:
-        for one in (path, f"{path}/"):
-            router.add_api_route(
-                one, handler, methods=["GET"], include_in_schema=one == path, response_model=None
-            )
-            router.add_api_route(
-                one, handler, methods=["POST"], include_in_schema=False, response_model=None
-            )
-        return handler
-
-    return add
-
-
-@both_ways(ROOT)
+@router.get(ROOT)
+@router.post(ROOT)
 def service(name: str, request: Request, given: Given) -> Response:
     """Describe a feature service."""
     published = _service(name, request)
     layer = _layer(published)
     values = feature_render.service_json(layer, name) | _itself(published, request)
-    return _answer(values, given, request, name, {"layer 0": f"{_here(request)}/0"})
+    return show(given, values, title=name, links={"layer 0": f"{request.url.path}/0"})
 
 
-@both_ways(f"{ROOT}/layers")
+@router.get(f"{ROOT}/layers")
+@router.post(f"{ROOT}/layers")
 def layers(name: str, request: Request, given: Given) -> Response:
     """Describe all layers of a feature service."""
     published = _service(name, request)
     one = feature_render.layer_json(_layer(published), name, published.info)
-    return _answer({"layers": [one], "tables": []}, given, request, name, {})
+    return show(given, {"layers": [one], "tables": []}, title=name)
 
 
-@both_ways(f"{ROOT}/0")
+@router.get(f"{ROOT}/0")
+@router.post(f"{ROOT}/0")
 def layer(name: str, request: Request, given: Given) -> Response:
     """Describe the layer."""
     published = _service(name, request)
     values = feature_render.layer_json(_layer(published), name, published.info)
-    links = {"query": f"{_here(request)}/query?where=1%3D1&outFields=*&resultRecordCount=100"}
-    return _answer(values | _itself(published, request), given, request, name, links)
+    links = {"query": f"{request.url.path}/query?outFields=*&resultRecordCount=100"}
+    return show(given, values | _itself(published, request), title=name, links=links)
 
 
-@both_ways(f"{ROOT}/0/query")
+@router.get(f"{ROOT}/0/query")
+@router.post(f"{ROOT}/0/query")
 def query(name: str, request: Request, given: Given) -> Response:
     """Answer features, their number, ids, extent or statistics."""
     found = _layer(_service(name, request))
     format = parse_format(given, request.headers.get("accept", ""))
     values = answer_query(found, parse_query(given, found, format=format))
-    return _answer(values, given, request, name, {"layer": _here(request).rpartition("/")[0]})
+    if format == "html":
+        return _page(name, values, given)
+    if format == "geojson":
+        text = json.dumps(values, ensure_ascii=False, allow_nan=False)
+        return Response(text, media_type="application/geo+json", headers=NO_STORE)
+    return respond(values, given)
 
 
-@both_ways(f"{ROOT}/0/{{object_id}}")
+@router.get(f"{ROOT}/0/{{object_id}}")
+@router.post(f"{ROOT}/0/{{object_id}}")
 def feature(name: str, object_id: str, request: Request, given: Given) -> Response:
     """Answer one feature by its object id."""
     found = _layer(_service(name, request))
@@ -95,7 +90,7 @@ def feature(name: str, object_id: str, request: Request, given: Given) -> Respon
     page = answer_query(found, parse_query(asked, found, format="json"))
     if not page.get("features"):
         raise ArcgisError(f"there is no feature with the object id {object_id}", code=404)
-    return _answer({"feature": page["features"][0]}, given, request, name, {})
+    return show(given, {"feature": page["features"][0]}, title=f"{name}, feature {object_id}")
 
 
 def answer_query(layer: Layer, query: Query) -> dict[str, Any]:
@@ -171,20 +166,20 @@ def _itself(service: Service, request: Request) -> dict[str, Any]:
     }
 
 
-def _here(request: Request) -> str:
-    return request.url.path.rstrip("/")
+def _page(name: str, values: dict[str, Any], given: Parameters) -> Response:
+    """Return an answer as a page; of features a row each."""
+    if not values.get("features"):
+        return html.page(name, html.table(values), token=given.text("token"))
+    rows = [one["attributes"] for one in values["features"]]
+    head = "".join(f"<th>{escape(column)}</th>" for column in rows[0])
+    cells = "".join(
+        f"<tr>{''.join(f'<td>{escape(_plain(cell))}</td>' for cell in row.values())}</tr>"
+        for row in rows
+    )
+    more = "<p>There are more; go on with resultOffset.</p>" * values["exceededTransferLimit"]
+    table = f"<table><tr>{head}</tr>{cells}</table>{more}"
+    return html.page(name, table, token=given.text("token"))
 
 
-def _answer(
-    values: dict[str, Any], given: Parameters, request: Request, title: str, links: dict[str, str]
-) -> Response:
-    """Render an answer in the format that is asked for."""
-    known = (*PAGES, "geojson") if request.url.path.rstrip("/").endswith("query") else PAGES
-    format = parse_format(given, request.headers.get("accept", ""), known)
-    if format == "html":
-        links |= {one["name"]: one["url"] for one in values.get("downloads", ())}
-        return HTMLResponse(feature_render.page_html(title, values, links), headers=NO_STORE)
-    if format == "geojson" and values.get("type") == "FeatureCollection":
-        text = json.dumps(values, ensure_ascii=False, allow_nan=False)
-        return Response(text, media_type="application/geo+json", headers=NO_STORE)
-    return respond(values, given)
+def _plain(value: Any) -> str:
+    return "" if value is None else str(value)

@@ -12,9 +12,10 @@ from shapely.geometry.base import BaseGeometry
 from geodl_lab.server.arcgis.image_info import histograms, statistics
 from geodl_lab.server.arcgis.image_places import is_flat
 from geodl_lab.server.arcgis.image_points import parse_shape
-from geodl_lab.server.arcgis.image_reads import Pixels, View, read_view
+from geodl_lab.server.arcgis.image_reads import Pixels, read_view
 from geodl_lab.server.arcgis.image_sources import ImageSource
 from geodl_lab.server.arcgis.image_statistics import LOOK, of_pixels
+from geodl_lab.server.arcgis.image_views import View
 from geodl_lab.server.arcgis.web import ArcgisError, Parameters
 
 

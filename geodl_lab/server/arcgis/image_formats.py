@@ -20,7 +20,8 @@ from pyproj import CRS
 from rasterio.io import MemoryFile
 from rasterio.transform import from_bounds
 
-from geodl_lab.server.arcgis.image_reads import Pixels, View
+from geodl_lab.server.arcgis.image_reads import Pixels
+from geodl_lab.server.arcgis.image_views import View
 from geodl_lab.server.arcgis.web import ArcgisError
 
 MEDIA = {
@@ -180,7 +181,7 @@ def write_lerc(pixels: Pixels, encoding: Encoding) -> bytes:
     ArcgisError
         If the library refuses.
     """
-    values = np.ascontiguousarray(np.where(pixels.valid, pixels.values, 0), pixels.values.dtype)
+    values = np.ascontiguousarray(filled(pixels, None))
     bands, height, width = values.shape
     mask = np.ascontiguousarray(pixels.shown, np.uint8)
     room = values.nbytes + mask.nbytes + 4096 * bands + 65536
@@ -200,9 +201,9 @@ def write_lerc(pixels: Pixels, encoding: Encoding) -> bytes:
 
 def filled(pixels: Pixels, nodata: float | None) -> np.ndarray:
     """Return values (band, y, x) with ``nodata``, or 0, where there are none."""
-    return np.where(pixels.valid, pixels.values, 0 if nodata is None else nodata).astype(
-        pixels.values.dtype, copy=False
-    )
+    answer = pixels.values.copy()
+    answer[~pixels.valid] = 0 if nodata is None else nodata
+    return answer
 
 
 def _on_white(rgba: np.ndarray) -> np.ndarray:
@@ -217,7 +218,7 @@ def _few_colors(rgba: np.ndarray) -> tuple[Image.Image, np.ndarray]:
     )
     indices = np.where(rgba[..., 3] > 0, np.asarray(image), 255).astype(np.uint8)
     few = Image.fromarray(indices)
-    few.putpalette(image.getpalette() or [])
+    few.putpalette(bytes(image.getpalette() or []).ljust(768, b"\0"))
     alpha = np.full(256, 255, np.uint8)
     alpha[255] = 0
     return few, alpha

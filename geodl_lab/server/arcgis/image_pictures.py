@@ -19,10 +19,11 @@ from geodl_lab.server.arcgis.image_formats import (
     write_tiff,
 )
 from geodl_lab.server.arcgis.image_places import WEB_MERCATOR, WORLD
-from geodl_lab.server.arcgis.image_reads import Pixels, View, read_view
+from geodl_lab.server.arcgis.image_reads import Pixels, read_view
 from geodl_lab.server.arcgis.image_rendering import Rule, colors_of, ramp, shown_bands
 from geodl_lab.server.arcgis.image_requests import PictureRequest
 from geodl_lab.server.arcgis.image_sources import ImageSource
+from geodl_lab.server.arcgis.image_views import View
 from geodl_lab.server.arcgis.web import ArcgisError
 
 TILE = 256

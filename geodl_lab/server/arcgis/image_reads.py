@@ -16,53 +16,15 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geodl_lab.server.arcgis.image_files import POOL
-from geodl_lab.server.arcgis.image_places import moved
+from geodl_lab.server.arcgis.image_places import moved, moved_box
 from geodl_lab.server.arcgis.image_sources import Grid, ImageSource
+from geodl_lab.server.arcgis.image_views import View, places_of, to_pixels
 
 BLOCK = 512
 """Side in pixels of what is computed at a time."""
 
-STEP = 16
-"""Pixels between those places of a view that are transformed; others lie between them."""
-
-TOLERANCE = 0.05
-"""How wrong a place between two others may be, in pixels of the raster or of the view."""
-
 MOST = 2**24
 """Pixels of a band that are read at a time; more are read coarser."""
-
-
-@dataclass(frozen=True)
-class View:
-    """A part of a map as pixels, north up.
-
-    Parameters
-    ----------
-    box
-        Left, bottom, right, top in units of the CRS.
-    crs
-        None for pixels of a raster that lies nowhere.
-    shape_yx
-        Height and width in pixels.
-    """
-
-    box: tuple[float, ...]
-    crs: CRS | None
-    shape_yx: tuple[int, int]
-
-    @property
-    def cell_xy(self) -> tuple[float, float]:
-        """Width and height of a pixel."""
-        left, bottom, right, top = self.box
-        return (right - left) / self.shape_yx[1], (top - bottom) / self.shape_yx[0]
-
-    def x(self, columns: np.ndarray) -> np.ndarray:
-        """Return the x of columns; those of pixels' middles end on .5."""
-        return self.box[0] + columns * self.cell_xy[0]
-
-    def y(self, rows: np.ndarray) -> np.ndarray:
-        """Return the y of rows."""
-        return self.box[3] - rows * self.cell_xy[1]
 
 
 @dataclass(frozen=True)
@@ -116,7 +78,7 @@ def read_view(
     gather = _gather_mixed if smooth and not source.classes else _gather_nearest
     with POOL.use(source.file) as dataset:
         for rows, columns in _blocks(view.shape_yx):
-            at = _places(source, view, rows, columns)
+            at = places_of(source, view, rows, columns)
             seen = _seen(dataset, source.grid, bands, at)
             if seen is not None:
                 part = gather(seen, at)
@@ -132,7 +94,7 @@ def read_points(source: ImageSource, xy: np.ndarray, crs: CRS | None) -> Pixels:
     pixels = Pixels(values, np.zeros(values.shape, bool))
     if source.file is None:
         return pixels
-    columns, rows = _to_pixels(source, moved(xy, crs, source.grid.crs)).T
+    columns, rows = to_pixels(source, moved(xy, crs, source.grid.crs)).T
     with POOL.use(source.file) as dataset:
         for index in range(len(xy)):
             at = (rows[index : index + 1, None], columns[index : index + 1, None])
@@ -146,102 +108,47 @@ def read_points(source: ImageSource, xy: np.ndarray, crs: CRS | None) -> Pixels:
     return pixels
 
 
+def read_samples(source: ImageSource, band: int, *, count: int, side: int) -> Pixels:
+    """Read ``count`` x ``count`` squares that lie evenly over a raster, none coarser.
+
+    Returns values (1, count * side, count * side).
+    """
+    values = np.zeros((1, count * side, count * side), source.grid.dtype)
+    pixels = Pixels(values, np.zeros(values.shape, bool))
+    if source.file is None:
+        return pixels
+    height, width = (min(side, size) for size in source.grid.shape_yx)
+    tops, lefts = (
+        np.linspace(0, max(0, size - side), count).astype(int) for size in source.grid.shape_yx
+    )
+    with POOL.use(source.file) as dataset:
+        for row, column in np.ndindex(count, count):
+            window = Window(int(lefts[column]), int(tops[row]), width, height)
+            part = _read(dataset, source.grid, (band,), window, (height, width))
+            y, x = row * side, column * side
+            pixels.values[:, y : y + height, x : x + width] = part.values
+            pixels.valid[:, y : y + height, x : x + width] = part.valid
+    return pixels
+
+
+def is_slow(source: ImageSource, view: View) -> bool:
+    """Tell whether GDAL reads far more pixels for a view than it shows.
+
+    So it is with a large raster without overviews, seen coarsely.
+    """
+    height, width = source.grid.shape_yx
+    if source.grid.has_overviews or height * width <= MOST:
+        return False
+    left, bottom, right, top = moved_box(view.box, view.crs, source.grid.crs)
+    across, down = source.pixel_size
+    return min(height, (top - bottom) / down) * min(width, (right - left) / across) > MOST
+
+
 def _blocks(shape_yx: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
     height, width = shape_yx
     for top in range(0, height, BLOCK):
         for left in range(0, width, BLOCK):
             yield slice(top, min(top + BLOCK, height)), slice(left, min(left + BLOCK, width))
-
-
-def _to_pixels(source: ImageSource, xy: np.ndarray) -> np.ndarray:
-    """Return places (..., xy) of the raster's CRS as its (..., column and row), middles on .5."""
-    inverse = ~source.grid.transform
-    x, y = _wrapped(source, xy[..., 0]), xy[..., 1]
-    with np.errstate(invalid="ignore", over="ignore"):  # 0 * infinity
-        columns = inverse.a * x + inverse.b * y + inverse.c
-        rows = inverse.d * x + inverse.e * y + inverse.f
-    return np.stack([columns, rows], axis=-1)
-
-
-def _wrapped(source: ImageSource, x: np.ndarray) -> np.ndarray:
-    """Return x within half a turn of the raster's middle: 190 degrees are -170."""
-    turn = source.grid.turn
-    if not turn:
-        return x
-    left, _, right, _ = source.box
-    start = (left + right - turn) / 2
-    inside = (x >= start) & (x <= start + turn)
-    with np.errstate(invalid="ignore"):
-        return np.where(inside, x, start + (x - start) % turn)
-
-
-def _places(
-    source: ImageSource, view: View, rows: slice, columns: slice
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the raster's rows and columns at the middles of a block: arrays (y, x).
-
-    Without another CRS and rotation they are (y, 1) and (1, x).
-    """
-    middles_y = np.arange(rows.start, rows.stop) + 0.5
-    middles_x = np.arange(columns.start, columns.stop) + 0.5
-    grid = source.grid
-    if view.crs == grid.crs and grid.transform.is_rectilinear and grid.transform.b == 0:
-        count = max(len(middles_x), len(middles_y))
-        xy = np.full((count, 2), (view.box[0], view.box[3]), float)
-        xy[: len(middles_x), 0] = view.x(middles_x)
-        xy[: len(middles_y), 1] = view.y(middles_y)
-        at = _to_pixels(source, xy)
-        return at[: len(middles_y), 1, None], at[None, : len(middles_x), 0]
-    at = _between(source, view, middles_y, middles_x)
-    return at[..., 1], at[..., 0]
-
-
-def _exact(source: ImageSource, view: View, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Return (row, column, xy) of the raster at each row and column of a view."""
-    x, y = np.broadcast_arrays(view.x(columns)[None, :], view.y(rows)[:, None])
-    xy = np.stack([x, y], axis=-1).reshape(-1, 2)
-    at = _to_pixels(source, moved(xy, view.crs, source.grid.crs))
-    return at.reshape(len(rows), len(columns), 2)
-
-
-def _between(source: ImageSource, view: View, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """As `_exact`, from few places as long as that is good enough."""
-    knots_y, knots_x = _knots(rows), _knots(columns)
-    knots = _exact(source, view, knots_y, knots_x)
-    middle_y, middle_x = (knots_y[:-1] + knots_y[1:]) / 2, (knots_x[:-1] + knots_x[1:]) / 2
-    checked = _exact(source, view, middle_y, middle_x)
-    with np.errstate(invalid="ignore"):
-        wrong = np.abs(_mixed(knots_y, middle_y, knots, knots_x, middle_x) - checked).max()
-        pixel = np.abs(np.diff(knots, axis=1)).max() / STEP
-    if np.isfinite(wrong) and wrong <= TOLERANCE * max(1.0, pixel):
-        return _mixed(knots_y, rows, knots, knots_x, columns)
-    return _exact(source, view, rows, columns)
-
-
-def _knots(at: np.ndarray) -> np.ndarray:
-    count = max(2, math.ceil((at[-1] - at[0]) / STEP) + 1)
-    return np.linspace(at[0], at[-1] + (len(at) == 1), count)
-
-
-def _mixed(
-    knots_y: np.ndarray,
-    rows: np.ndarray,
-    knots: np.ndarray,
-    knots_x: np.ndarray,
-    columns: np.ndarray,
-) -> np.ndarray:
-    """Return what lies between knots (row, column, xy), linearly in both directions."""
-    (above, low), (left, right) = _shares(knots_y, rows), _shares(knots_x, columns)
-    low, right = low[:, None, None], right[None, :, None]
-    down = knots[above] * (1 - low) + knots[above + 1] * low
-    return np.asarray(down[:, left] * (1 - right) + down[:, left + 1] * right)
-
-
-def _shares(knots: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the knot before each place, and the share of the knot behind it."""
-    step = (at - knots[0]) / (knots[1] - knots[0])
-    before = np.clip(step.astype(np.intp), 0, len(knots) - 2)
-    return before, step - before
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,12 @@ FUNCTIONS = {
 }
 """What a renderingRule may name."""
 
-# Every ninth colour or so of matplotlib's map of the same name (CC0), even in brightness.
-VIRIDIS = ("440154", "482878", "3e4989", "31688e", "26828e",
-           "1f9e89", "35b779", "6ece58", "b5de2b", "fde725")  # fmt: skip
+# Every fifteenth colour of matplotlib's map of the same name (CC0), even in brightness.
+VIRIDIS = (
+    "440154", "481769", "472a7a", "433d84", "3d4e8a", "355e8d",
+    "2e6d8e", "297b8e", "23898e", "1f978b", "21a585", "2eb37c",
+    "46c06f", "65cb5e", "89d548", "b0dd2f", "d8e219", "fde725",
+)  # fmt: skip
 RAMPS = {"gray": ("000000", "ffffff"), "viridis": VIRIDIS}
 """Colour ramps by name, from low to high values."""
 
@@ -106,10 +109,9 @@ def colors_of(
             for index, (values, band) in enumerate(zip(pixels.values, bands, strict=True))
         ]
     )
-    shown = np.where(pixels.shown, 255, 0).astype(np.uint8)
-    if len(bands) == 3:
-        return np.dstack([*scaled, shown])
-    return np.dstack([ramp(_ramp_of(source, rule))[scaled[0]], shown])
+    colors = np.dstack([*scaled]) if len(bands) == 3 else ramp(_ramp_of(source, rule))[scaled[0]]
+    shown = pixels.shown[..., None]
+    return np.concatenate([colors, np.full(shown.shape, 255, np.uint8)], axis=2) * shown
 
 
 def ramp(name: str) -> np.ndarray:

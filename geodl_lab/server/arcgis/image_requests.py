@@ -16,9 +16,9 @@ from geodl_lab.server.arcgis.image_places import (
     parse_box,
     parse_crs,
 )
-from geodl_lab.server.arcgis.image_reads import View
 from geodl_lab.server.arcgis.image_rendering import Rule, parse_rule
 from geodl_lab.server.arcgis.image_sources import PIXEL_TYPES, ImageSource
+from geodl_lab.server.arcgis.image_views import View
 from geodl_lab.server.arcgis.web import ArcgisError, Parameters
 
 LARGEST = 4096
@@ -27,7 +27,7 @@ LARGEST = 4096
 SIZE = (400, 400)
 """Width and height where none are asked for."""
 
-MOST_BYTES = 2**29
+MOST_BYTES = 2**28
 """Largest answer before it is packed."""
 
 TYPES = {name: dtype for dtype, name in PIXEL_TYPES.items()} | dict.fromkeys(

@@ -25,6 +25,7 @@ from geodl_lab.server.arcgis.directory import show
 from geodl_lab.server.arcgis.image_area import compute_statistics
 from geodl_lab.server.arcgis.image_pictures import make_picture, make_tile
 from geodl_lab.server.arcgis.image_places import box_json
+from geodl_lab.server.arcgis.image_reads import MOST, is_slow
 from geodl_lab.server.arcgis.image_requests import parse_picture
 from geodl_lab.server.arcgis.image_sources import ImageSource
 from geodl_lab.server.arcgis.web import (
@@ -45,6 +46,9 @@ LARGE = ThreadPoolExecutor(1, "geodl-large-images")
 
 SCREEN = 2048 * 2048
 """Pixels of the largest picture that goes the quick way."""
+
+NEAR = 14
+"""Level from which on a tile shows few pixels of a raster; they are then of 10 m or less."""
 
 Resource = Callable[[ImageSource, Parameters], Any]
 
@@ -169,7 +173,7 @@ async def tile(request: Request, folder: str, name: str, z: str, y: str, x: str)
     """Return a tile of a web map, row before column."""
     source = await _source(request, folder, name)
     place = [int(part) if part.isdecimal() and len(part) < 12 else -1 for part in (z, y, x)]
-    data = await _run(QUICK, make_tile, source, *place)
+    data = await _run(_tile_pool(source, place[0]), make_tile, source, *place)
     return Response(data, media_type="image/png", headers=NO_STORE)
 
 
@@ -187,6 +191,13 @@ async def resource(request: Request, folder: str, name: str, resource: str) -> R
         return known[resource.lower()](source)
 
     return await _answer(request, folder, name, call)
+
+
+def _tile_pool(source: ImageSource, z: int) -> ThreadPoolExecutor:
+    """Return where a tile is made; far out a raster without overviews is read as a whole."""
+    height, width = source.grid.shape_yx
+    is_far = not source.grid.has_overviews and height * width > MOST and z < NEAR
+    return LARGE if is_far else QUICK
 
 
 def _described(source: ImageSource, given: Parameters) -> dict[str, Any]:
@@ -216,7 +227,8 @@ async def _answer(
 
 async def _picture(source: ImageSource, given: Parameters) -> Response:
     asked = await _run(QUICK, parse_picture, given, source)
-    pool = QUICK if math.prod(asked.view.shape_yx) <= SCREEN else LARGE
+    is_large = math.prod(asked.view.shape_yx) > SCREEN
+    pool = LARGE if is_large or await _run(QUICK, is_slow, source, asked.view) else QUICK
     data, media = await _run(pool, make_picture, source, asked)
     return Response(data, media_type=media, headers=NO_STORE)
 

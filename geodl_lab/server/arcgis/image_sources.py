@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -57,6 +58,8 @@ class Grid:
         Whether the file has a mask or an alpha band.
     palette
         (value, red, green, blue) of its own colour table.
+    has_overviews
+        Whether a coarse look is cheap.
     turn
         Width of the world in units of the CRS where x repeats, else 0.
     """
@@ -71,6 +74,7 @@ class Grid:
     shown: tuple[int, ...]
     masked: bool
     palette: tuple[tuple[int, int, int, int], ...]
+    has_overviews: bool = True
     turn: float = 0.0
 
 
@@ -139,7 +143,13 @@ def published(service: Service) -> ImageSource:
     if not path:
         return ImageSource(name, title, None, EMPTY)
     file = FileId.of(Path(path), ours=True)
-    return ImageSource(name, title, file, grid_of(file), _listed(service.info.get("classes") or ()))
+    grid = grid_of(file)
+    bands = tuple(map(str, service.info.get("bands") or ()))
+    if len(bands) == len(grid.numbers):
+        grid = dataclasses.replace(grid, names=bands)
+    is_classes = len(grid.numbers) == 1 and not grid.dtype.startswith("float")
+    classes = _listed(service.info.get("classes") or ()) if is_classes else ()
+    return ImageSource(name, title, file, grid, classes)
 
 
 def stored(id: str, title: str, path: Path) -> ImageSource:
@@ -189,6 +199,7 @@ def grid_of(file: FileId) -> Grid:
             shown=_shown(dataset, numbers),
             masked=MaskFlags.per_dataset in flags,
             palette=_palette(dataset, numbers),
+            has_overviews=bool(dataset.overviews(numbers[0])),
             turn=_turn(crs),
         )
 

@@ -13,11 +13,15 @@ from typing import Any
 import numpy as np
 
 from geodl_lab.server.arcgis.image_files import FileId
-from geodl_lab.server.arcgis.image_reads import Pixels, View, read_view
+from geodl_lab.server.arcgis.image_reads import Pixels, read_samples, read_view
 from geodl_lab.server.arcgis.image_sources import EMPTY, ImageSource, grid_of
+from geodl_lab.server.arcgis.image_views import View
 
 LOOK = 1024
 """Largest side in pixels of the coarse look; a raster that is no larger is seen exactly."""
+
+SAMPLES = 16
+"""Squares a side that are looked at in a larger raster without overviews, each of 64 pixels."""
 
 BINS = 256
 LARGEST = 1e100
@@ -104,6 +108,9 @@ def _look(source: ImageSource, band: int) -> tuple[np.ndarray, np.ndarray]:
     """Return values and validity (y, x) of a band along its own rows, coarsely."""
     height, width = source.grid.shape_yx
     shrink = max(1.0, max(height, width) / LOOK)
+    if shrink > 4 and not source.grid.has_overviews:
+        sampled = read_samples(source, band, count=SAMPLES, side=LOOK // SAMPLES)
+        return sampled.values[0], sampled.valid[0]
     shape = (max(1, round(height / shrink)), max(1, round(width / shrink)))
     pixels = read_view(source, View(source.box, source.grid.crs, shape), (band,))
     return pixels.values[0], pixels.valid[0]
@@ -112,6 +119,7 @@ def _look(source: ImageSource, band: int) -> tuple[np.ndarray, np.ndarray]:
 def _of_band(values: np.ndarray, valid: np.ndarray) -> Statistics:
     seen = values[valid]
     if seen.dtype.kind == "f":
+        seen = seen.astype(np.float64)
         seen = seen[np.abs(seen) < LARGEST]
     if not seen.size:
         return Statistics()

@@ -113,9 +113,9 @@ def model_item(reference: str, core: Core, caller: Caller) -> str:
 
 
 def service_url(name: str, kind: str, base: str) -> str:
-    """Return where a service is: ``kind`` is raster, features or folder."""
-    server = {"raster": "/ImageServer", "features": "/FeatureServer", "folder": "/download.zip"}
-    return f"{base}/arcgis/rest/services/Hosted/{name}{server[kind]}"
+    """Return where a service is: ``kind`` is raster, features or folder (its download)."""
+    below = {"raster": "ImageServer", "features": "FeatureServer", "folder": f"download/{name}.zip"}
+    return f"{base}/arcgis/rest/services/Hosted/{name}/{below[kind]}"
 
 
 def _message(level: Level, text: str) -> dict[str, str]:

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from geodl_lab.server.arcgis import content, directory, gp, image_server, portal, tokens, uploads
+from geodl_lab.server.arcgis import (
+    content,
+    directory,
+    downloads,
+    feature_server,
+    gp,
+    image_server,
+    portal,
+    tokens,
+    uploads,
+)
 
 router = APIRouter()
 for _face in (gp, tokens, portal, uploads, content, directory):
     router.include_router(_face.router)
-router.include_router(image_server.router, prefix="/rest/services")
+for _face in (downloads, feature_server, image_server):
+    router.include_router(_face.router, prefix="/rest/services")

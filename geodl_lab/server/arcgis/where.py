@@ -339,7 +339,8 @@ def _worded(value: Value) -> str:
 
 def _unreadable(text: str, error: lark.exceptions.UnexpectedInput) -> ArcgisError:
     ended = isinstance(error, lark.exceptions.UnexpectedToken) and error.token.type == "$END"
-    at = len(text) if ended else error.pos_in_stream
+    place: int | None = error.pos_in_stream
+    at = len(text) if ended or place is None else place
     near = f"near {text[at : at + 30]!r}" if at < len(text) else "where it ends"
     return ArcgisError(
         f"where cannot be read at character {at + 1}, {near}; it takes comparisons such as "

@@ -238,6 +238,6 @@ def test_the_other_results(ask, submit, core):
     assert found["installSucceed"] == "n@1#ab"
     assert found["uninstallSucceed"] == "a" * 32
     assert found["outLocation"] == {
-        "uri": "/fileShares/outputs/chips", "url": f"{hosted}/chips/download.zip",
+        "uri": "/fileShares/outputs/chips", "url": f"{hosted}/chips/download/chips.zip",
     }  # fmt: skip
     assert found["outObjects"] == {"itemId": "i", "url": f"{hosted}/o/FeatureServer"}

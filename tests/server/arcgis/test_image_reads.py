@@ -11,8 +11,9 @@ from rasterio.warp import Resampling, reproject
 
 from geodl_lab.server.arcgis.image_files import FileId
 from geodl_lab.server.arcgis.image_places import WEB_MERCATOR, moved, moved_box
-from geodl_lab.server.arcgis.image_reads import View, read_points, read_view
+from geodl_lab.server.arcgis.image_reads import read_points, read_view
 from geodl_lab.server.arcgis.image_sources import ImageSource, grid_of
+from geodl_lab.server.arcgis.image_views import View
 from geodl_lab.server.arcgis.web import ArcgisError
 
 UTM = "EPSG:32611"
@@ -20,7 +21,10 @@ NORTH_UP = Affine(2, 0, 500_000, 0, -2, 3_800_000)
 GRIDS = {
     "north up": (UTM, NORTH_UP),
     "south up": (UTM, Affine(2, 0, 500_000, 0, 2, 3_799_000)),
-    "rotated": (UTM, Affine.translation(500_000, 3_800_000) @ Affine.rotation(30) @ Affine.scale(2, -2)),
+    "rotated": (
+        UTM,
+        Affine.translation(500_000, 3_800_000) @ Affine.rotation(30) @ Affine.scale(2, -2),
+    ),
     "degrees": ("EPSG:4326", Affine(0.001, 0, 10, 0, -0.001, 50)),
     "polar": ("EPSG:3995", Affine(500, 0, -60_000, 0, -500, 50_000)),
 }  # fmt: skip
