@@ -43,8 +43,8 @@ TYPES = (
     (r"TEXT|CHAR|VARCHAR", "esriFieldTypeString"),
     (r"BOOLEAN|TINYINT|SMALLINT", "esriFieldTypeSmallInteger"),
     (r"MEDIUMINT", "esriFieldTypeInteger"),
-    (r"INT|INTEGER|DOUBLE|REAL|NUMERIC", "esriFieldTypeDouble"),  # 64 bits: exact to 2**53
-    (r"FLOAT", "esriFieldTypeSingle"),
+    # 64 bits are exact to 2**53; GDAL 3.6 takes esriFieldTypeSingle for text.
+    (r"INT|INTEGER|DOUBLE|REAL|NUMERIC|FLOAT", "esriFieldTypeDouble"),
     (r"DATE|DATETIME", "esriFieldTypeDate"),
 )
 """Esri's type for a GeoPackage's declared one; what is not here, such as BLOB, is not served."""

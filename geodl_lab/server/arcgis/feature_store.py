@@ -66,17 +66,21 @@ class Store:
     ----------
     layer, query, connection
         What is asked of what.
-    filter
-        All conditions of the query.
+    plain, filter
+        The conditions but for the area, and all conditions.
     near
         What selects the ids of the features that lie as asked, where the R-tree can tell.
+    many
+        Whether so many may lie there that all features are gone through.
     """
 
     layer: Layer
     query: Query
     connection: sqlite3.Connection = field(repr=False)
+    plain: Sql
     filter: Sql
     near: Sql | None
+    many: bool
 
     def page(self) -> Page:
         """Return the features that are asked for, at most `Query.limit`."""
@@ -104,14 +108,24 @@ class Store:
             return self._all(f"SELECT count(*) FROM (SELECT DISTINCT {fields} {self._from})")[0][0]
         if not query.filtered:
             return self.layer.count
-        if self.near is not None and query.where is None and query.ids is None:
+        if (
+            self.near is not None
+            and query.area is not None
+            and _is_box(query.area)
+            and not self.plain.text
+        ):
             found = self.connection.execute(*_counted(self.near))
             return found.fetchone()[0]
+        if self.many:
+            return sum(len(keys) for keys, _ in self._scan())
         return self._all(f"SELECT count(*) {self._from}")[0][0]
 
     def ids(self) -> list[int]:
         """Return the object ids; of all pages, unless a number of them is asked for."""
         query, key = self.query, f"t.{self.layer.key}"
+        if self.many and not query.order:
+            keys = [key for keys, _ in self._scan() for key in keys.tolist()][query.offset :]
+            return keys[: query.count]
         limit = -1 if query.count is None else query.count
         rows = self._all(
             f"SELECT {key} {self._from}{_order_by(query, [], key)} LIMIT ? OFFSET ?",
@@ -124,10 +138,7 @@ class Store:
         """Return left, bottom, right, top of all features that are asked for; None without any."""
         if not self.query.filtered:
             return self.layer.bounds
-        cursor = self._run(f"SELECT t.{self.layer.shape} {self._from}")
-        found = []
-        while rows := cursor.fetchmany(CHUNK):
-            found.append(shapely.total_bounds(decode([row[0] for row in rows])))
+        found = [shapely.total_bounds(shapes) for _, shapes in self._scan() if len(shapes)]
         if not found or np.isnan(found).all():
             return None
         low, high = np.nanmin(found, axis=0)[:2], np.nanmax(found, axis=0)[2:]
@@ -148,6 +159,24 @@ class Store:
             query.offset,
         )
         return Page(rows[: query.limit], None, len(rows) > query.limit)
+
+    def _scan(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield object ids and geometries of all features that are asked for, in chunks.
+
+        Where many lie in an area, whole chunks are compared: a call for each would take longer.
+        """
+        area = self.query.area if self.many else None
+        chosen = self.plain if self.many else self.filter
+        where = f" WHERE {chosen.text}" if chosen.text else ""
+        columns = f"t.{self.layer.key}, t.{self.layer.shape}"
+        cursor = self.connection.execute(
+            f"SELECT {columns} FROM {self.layer.table} t{where} ORDER BY 1", chosen.values
+        )
+        while rows := cursor.fetchmany(CHUNK):
+            keys = np.array([row[0] for row in rows], dtype=np.int64)
+            shapes = decode([row[1] for row in rows])
+            kept = slice(None) if area is None else compare(area, shapes)
+            yield keys[kept], shapes[kept]
 
     @property
     def _from(self) -> str:
@@ -175,8 +204,7 @@ def open_store(layer: Layer, query: Query) -> Iterator[Store]:
         with feature_layer.connect(layer.path) as connection:
             _add_functions(connection, query.area)
             connection.set_progress_handler(lambda: time.monotonic() > end, 100_000)
-            near = _near(layer, query.area)
-            yield Store(layer, query, connection, _filter(connection, layer, query, near), near)
+            yield _prepare(connection, layer, query)
     except (sqlite3.Error, UnicodeEncodeError) as error:
         if time.monotonic() > end:
             raise ArcgisError(
@@ -196,18 +224,32 @@ def _wkb(blob: bytes) -> bytes:
     return blob[_HEADS[blob[3] >> 1 & 7] :]
 
 
-def _filter(connection: sqlite3.Connection, layer: Layer, query: Query, near: Sql | None) -> Sql:
-    """Return all conditions of a query as one."""
-    parts = [] if query.where is None else [query.where]
+def _prepare(connection: sqlite3.Connection, layer: Layer, query: Query) -> Store:
+    """Return the store of a query, its conditions as SQL."""
+    plain = [] if query.where is None else [query.where]
     if query.ids is not None:
         ids = json.dumps(query.ids)
-        parts.append(Sql(f"t.{layer.key} IN (SELECT value FROM json_each(?))", (ids,)))
+        plain.append(Sql(f"t.{layer.key} IN (SELECT value FROM json_each(?))", (ids,)))
+    near = _near(layer, query.area)
+    many = near is not None and _are_many(connection, layer, near)
+    place = []
     if near is not None:
-        parts.append(_among(connection, layer, near))
+        # The unary plus keeps SQLite from going through the R-tree first and sorting what it finds.
+        text = f"EXISTS ({near.text} AND r.id = +t.{layer.key})"
+        place = [Sql(text if many else f"t.{layer.key} IN ({near.text})", near.values)]
     elif query.area is not None:
-        parts.append(_area(layer, query.area))
+        place = [_area(layer, query.area)]
+    return Store(layer, query, connection, _and(plain), _and([*plain, *place]), near, many)
+
+
+def _and(parts: Sequence[Sql]) -> Sql:
     text = " AND ".join(f"({part.text})" for part in parts)
     return Sql(text, tuple(value for part in parts for value in part.values))
+
+
+def _are_many(connection: sqlite3.Connection, layer: Layer, near: Sql) -> bool:
+    probe = f"SELECT count(*) FROM (SELECT 1 FROM {layer.index} r WHERE {_BOX} LIMIT {FEW})"
+    return connection.execute(probe, near.values[:4]).fetchone()[0] >= FEW
 
 
 def _area(layer: Layer, area: Area) -> Sql:
@@ -232,15 +274,6 @@ def _near(layer: Layer, area: Area | None) -> Sql | None:
     if _is_box(area):
         return Sql(f"{found}({_INSIDE} OR {exact})", (*box, *box))
     return Sql(found + exact, box)
-
-
-def _among(connection: sqlite3.Connection, layer: Layer, near: Sql) -> Sql:
-    """Return the condition that a feature is among those near."""
-    probe = f"SELECT count(*) FROM (SELECT 1 FROM {layer.index} r WHERE {_BOX} LIMIT {FEW})"
-    if connection.execute(probe, near.values[:4]).fetchone()[0] < FEW:
-        return Sql(f"t.{layer.key} IN ({near.text})", near.values)
-    # The unary plus keeps SQLite from going through the R-tree first and sorting all it finds.
-    return Sql(f"EXISTS ({near.text} AND r.id = +t.{layer.key})", near.values)
 
 
 def _is_box(area: Area) -> bool:
@@ -268,24 +301,20 @@ def _add_functions(connection: sqlite3.Connection, area: Area | None) -> None:
     connection.create_aggregate("deviation", 1, _Deviation)  # type: ignore[arg-type]
     connection.text_factory = lambda data: data.decode("utf-8", "replace")
     if area is not None:
-        connection.create_function("relates", 1, relation(area), deterministic=True)
+        connection.create_function("relates", 1, _relates(area), deterministic=True)
 
 
-def relation(area: Area) -> Callable[[bytes | None], bool]:
-    """Return what tells whether a geometry of the GeoPackage lies as asked."""
-    shape = area.shape
+def compare(area: Area, shapes: np.ndarray) -> np.ndarray:
+    """Return which geometries (feature,) lie as asked, bool (feature,)."""
     if area.relation == "boxes":
-        shape = shapely.envelope(shape)
-    shapely.prepare(shape)
-    compare = getattr(shapely, "intersects" if area.relation == "boxes" else area.relation)
+        return shapely.intersects(shapely.envelope(area.shape), shapely.envelope(shapes))
+    shapely.prepare(area.shape)
+    return getattr(shapely, area.relation)(area.shape, shapes)
 
-    def relates(blob: bytes | None) -> bool:
-        if blob is None:
-            return False
-        other = shapely.from_wkb(_wkb(blob))
-        return bool(compare(shape, shapely.envelope(other) if area.relation == "boxes" else other))
 
-    return relates
+def _relates(area: Area) -> Callable[[bytes | None], bool]:
+    """Return what tells of one geometry of the GeoPackage whether it lies as asked."""
+    return lambda blob: blob is not None and bool(compare(area, shapely.from_wkb(_wkb(blob))))
 
 
 def _cased(change: Callable[[str], str]) -> Callable[[Any], Any]:
