@@ -248,11 +248,13 @@ def _palette(
 ) -> tuple[tuple[int, int, int, int], ...]:
     if len(numbers) > 1 or dataset.colorinterp[numbers[0] - 1] != ColorInterp.palette:
         return ()
-    table = dataset.colormap(numbers[0])
+    table, nodata = dataset.colormap(numbers[0]), dataset.nodatavals[numbers[0] - 1]
+    # A TIFF's table has a colour for each possible value: those after the last are black.
+    last = max((value for value, rgba in table.items() if any(rgba[:3])), default=-1)
     return tuple(
         (value, *rgba[:3])
         for value, rgba in sorted(table.items())
-        if value != dataset.nodatavals[numbers[0] - 1] and rgba[3] and any(rgba[:3])
+        if value <= last and value != nodata and rgba[3]
     )
 
 
