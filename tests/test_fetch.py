@@ -203,6 +203,21 @@ def test_silence_is_not_waited_for(web, fetcher, monkeypatch):
         fetcher.get(f"{web.url}/a")
 
 
+def test_the_end_of_all_comes_before_that_of_a_piece(web, fetcher):
+    web.pages["/a"] = lambda request: time.sleep(0.3)
+    with pytest.raises(AccessError, match=r"did not answer in time.* 0 s for all"):
+        fetcher.get(f"{web.url}/a", most_seconds=0.1)
+
+
+def test_redirects_do_not_prolong_the_time(web, fetcher):
+    def slow(place):
+        return lambda request: (time.sleep(0.15), redirect(place)(request))
+
+    web.pages |= {"/a": slow("/b"), "/b": slow("/c"), "/c": b"late"}
+    with pytest.raises(AccessError, match="did not answer in time"):
+        fetcher.get(f"{web.url}/a", most_seconds=0.25)
+
+
 def test_types(web, fetcher):
     web.pages["/a"] = lambda request: request.answer(b"<p>", Content_Type="text/html; charset=x")
     with pytest.raises(AccessError, match="answered 'text/html'; wanted is image/"):
@@ -256,6 +271,9 @@ def test_tls_is_checked_under_the_name(web, monkeypatch, tmp_path):
     web.pages["/"] = b"safe"
     fetcher = Fetcher(("localhost", "127.0.0.1"))
     assert fetcher.get(f"https://localhost:{web.server_port}/") == b"safe"
+    web.pages["/plain"] = redirect(f"http://localhost:{web.server_port}/")
+    with pytest.raises(AccessError, match="redirects from https to http"):
+        fetcher.get(f"https://localhost:{web.server_port}/plain")
     with pytest.raises(AccessError, match="certificate"):
         fetcher.get(f"https://127.0.0.1:{web.server_port}/")
     addresses.tls_context.cache_clear()

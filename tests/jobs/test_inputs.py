@@ -293,6 +293,14 @@ def test_shapefiles_that_are_damaged(core, folder, ending, content, match):
     assert list((folder / "inputs").iterdir()) == []
 
 
+def test_features_are_checked(core, folder):
+    text = '{"type": "FeatureCollection", "name": "<OGRVRTDataSource>", "features": []}'
+    (core.top / "evil.geojson").write_text(text)
+    recipe = Export((Ref("store", "nas/b.tif"),), "out", labels=Ref("store", "nas/evil.geojson"))
+    with pytest.raises(AccessError, match="by which GDAL reads others"):
+        resolve(recipe, core, ME, folder)
+
+
 def test_features_are_no_raster(core, folder):
     with pytest.raises(AccessError, match=r"'nas/labels\.gpkg' holds features; give a raster"):
         rasters_of(Ref("store", "nas/labels.gpkg"), core, folder)
