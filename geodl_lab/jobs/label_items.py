@@ -107,15 +107,11 @@ class LabelItem:
 
     def labelled(self) -> geopandas.GeoDataFrame:
         """Return a copy of all features with their labels."""
-        parts = [
-            pandas.read_json(self.checkpoint.path(window), orient="split", dtype=False)
-            for window in self.windows
-        ]
-        rows = pandas.concat(parts, ignore_index=True) if parts else pandas.DataFrame()
+        parts = [json.loads(self.checkpoint.path(window).read_text()) for window in self.windows]
         frame = _outline(self.of) if self.features is None else self.features.copy()
         for name, kind in zip(LABELS, ("str", "Int64", "float64"), strict=True):
-            values = rows[name].tolist() if len(rows) else []
-            frame[name] = pandas.array(values, dtype=kind)
+            values = [value for part in parts for value in part[name]]
+            frame[name] = pandas.Series(values, dtype=kind, index=frame.index)
         return frame
 
     def _labelled(self, data: Any, window: Window, stop: Any) -> pandas.DataFrame:
@@ -253,5 +249,6 @@ def _of_kind(frame: geopandas.GeoDataFrame, kind: str) -> geopandas.GeoDataFrame
 
 
 def _save(path: Path, rows: pandas.DataFrame) -> None:
-    labels = pandas.DataFrame(rows[list(LABELS)]).reset_index(drop=True)
-    path.write_text(labels.to_json(orient="split", double_precision=15), encoding="utf-8")
+    labels = pandas.DataFrame(rows[list(LABELS)]).astype(object)
+    values = labels.where(labels.notna(), None).to_dict("list")  # JSON has no NaN
+    path.write_text(json.dumps(values), encoding="utf-8")
