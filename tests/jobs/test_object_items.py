@@ -1,5 +1,7 @@
 """Jobs that detect give the command line's objects; overlapping ones go by score and class."""
 
+from pathlib import Path
+
 import geopandas
 import numpy as np
 import pyogrio
@@ -76,7 +78,7 @@ def test_a_job_gives_the_bits_of_the_command_line(scene, lamps, tmp_path, name, 
         )  # fmt: skip
     result = run(detected(tmp_path, scene, model=model))
     truth = detect_file(scene, tmp_path / "cli.parquet", model)
-    assert truth.read_bytes() == open(result.files["parquet"], "rb").read()
+    assert truth.read_bytes() == Path(result.files["parquet"]).read_bytes()
     frames(result)
     assert pyogrio.list_layers(result.files["features"]).tolist() == [["objects", "Polygon"]]
     assert result.values["geometry"] == "Polygon" and result.values["count"] >= len(BOXES)
