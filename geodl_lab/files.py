@@ -183,7 +183,7 @@ def detect_file(
         if resume and not overwrite and is_complete(target, read_attrs, run.key):
             LOGGER.warning("%s is complete already; nothing was done", target)
             return target
-        with staged(target, overwrite=overwrite or resume, resume=resume) as path:
+        with staged(target, overwrite=overwrite or resume, resume=resume, needed=run.room) as path:
             steps = ObjectSteps.begin(run, path.parent, resume=resume)
             _walk(run, steps)
             steps.finish(path)

@@ -39,6 +39,9 @@ from geodl_lab.sources import FileSource, RasterSource
 from geodl_lab.staging import check_distinct
 from geodl_lab.vector_files import file_tags, object_writer
 
+ROOM = 16_384
+"""Bytes that a window's objects are expected to take at most, in blocks and file together."""
+
 Opener = Callable[[str | Path, RasterSource], Source]
 """Makes what reads windows of a file, in several threads."""
 
@@ -74,6 +77,11 @@ class FileRun:
     identity: Mapping[str, Any]
     key: Mapping[str, Any]
     also: tuple[Path, ...] = ()
+
+    @property
+    def room(self) -> int:
+        """Most bytes that result and unfinished blocks take, about."""
+        return self.run.planned.grid.windows(self.run.area) * ROOM
 
     def check_unchanged(self) -> None:
         """Refuse to go on with an input that was replaced while it was read.

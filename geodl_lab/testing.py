@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import Any
 
 import numpy as np
 import rioxarray  # noqa: F401  the .rio accessor
+import safetensors.torch
 import shapely
 import torch
 import xarray as xr
 from affine import Affine
 from scipy import ndimage
 from torch import nn
+
+from geodl_lab import nets
 
 CRS = "EPSG:26911"
 
@@ -218,6 +222,36 @@ class ScoreNet(nn.Module):
         return (x - 0.5) * 20
 
 
+def save_unet(
+    folder: Path, *, bands: Sequence[str], classes: Sequence[str], seed: int = 0, **said: Any
+) -> Path:
+    """Write a tiny random U-Net as a package that opens at once; ``said`` goes to its JSON."""
+    arguments = {
+        "in_channels": len(bands), "out_channels": len(classes), "widths": [4, 4],
+        "encoder_convs": [1, 1], "decoder_convs": [1],
+    }  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = nets.build("unet", arguments).eval()
+    _centre(net, len(bands))
+    tensors = net.state_dict()
+    folder.mkdir(parents=True)
+    safetensors.torch.save_file(tensors, folder / "weights.safetensors")
+    text = {
+        "format": "geodl-model", "format_version": 1, "name": folder.name, "version": "1.0",
+        "task": "classify", "architecture": {"name": "unet", "arguments": arguments},
+        "weights": "weights.safetensors", "input": {"bands": [*bands], "scale": 1 / 255},
+        "window": 64, "field": {"finite": True, "stride": 2, "halo": 6},
+        "classes": [
+            {"value": value, "name": name, "color": f"#{40 * value + 15:02x}aa00"}
+            for value, name in enumerate(classes)
+        ],
+        **said,
+    }  # fmt: skip
+    (folder / "model.json").write_text(json.dumps(text))
+    return folder
+
+
 def paint(
     shape_yx: tuple[int, int], boxes: list[tuple[int, int, int, int]], *, value: int = 230
 ) -> xr.DataArray:
@@ -315,6 +349,18 @@ def _listed(**answer: torch.Tensor) -> dict[str, torch.Tensor]:
         "labels": torch.ones(count, dtype=torch.int64),
         "scores": torch.full((count,), 0.9),
     }
+
+
+def _centre(net: nn.Module, bands: int) -> None:
+    """Shift and stretch the scores so that all classes occur."""
+    head = [module for module in net.modules() if isinstance(module, nn.Conv2d)][-1]
+    texture = make_raster((bands, 128, 128)).values.astype(np.float32) / 255
+    with torch.no_grad():
+        scores = net(torch.from_numpy(texture)[None])
+        spread = 3 / scores.std(dim=(0, 2, 3))
+        head.weight *= spread[:, None, None, None]
+        assert head.bias is not None
+        head.bias.copy_((head.bias - scores.mean(dim=(0, 2, 3))) * spread)
 
 
 def _block(source: int, width: int, norm: str) -> nn.Sequential:

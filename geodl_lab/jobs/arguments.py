@@ -25,8 +25,9 @@ SAME = {"test_time_augmentation": "tta", "score_threshold": "threshold", "nms": 
 """Other names of arguments."""
 
 POSSIBLE = (
-    "threshold", "padding", "batch_size", "tta", "nms_overlap", "bands", "precision", "seam_tolerance",
-    "exclude_pad_detections", "return_bboxes", "predict_background", "merge_policy", "tile_size",
+    "threshold", "padding", "batch_size", "tta", "nms_overlap", "bands", "precision",
+    "seam_tolerance", "exclude_pad_detections", "return_bboxes", "predict_background",
+    "merge_policy", "tile_size",
 )  # fmt: skip
 
 YES, NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")

@@ -58,6 +58,8 @@ class LabelItem:
         Raster, model and what decides the result.
     features
         What is labelled, or None for the whole raster.
+    inside
+        Which features the raster meets, (feature,) bool; others get no label.
     options, threshold
         As in `geodl_lab.recognize`.
     checkpoint
@@ -68,6 +70,7 @@ class LabelItem:
 
     of: FileRun
     features: geopandas.GeoDataFrame | None
+    inside: np.ndarray
     options: Mapping[str, Any]
     checkpoint: Checkpoint
     messages: tuple[str, ...]
@@ -107,15 +110,11 @@ class LabelItem:
 
     def labelled(self) -> geopandas.GeoDataFrame:
         """Return a copy of all features with their labels."""
-        parts = [
-            pandas.read_json(self.checkpoint.path(window), orient="split", dtype=False)
-            for window in self.windows
-        ]
-        rows = pandas.concat(parts, ignore_index=True) if parts else pandas.DataFrame()
+        parts = [json.loads(self.checkpoint.path(window).read_text()) for window in self.windows]
         frame = _outline(self.of) if self.features is None else self.features.copy()
         for name, kind in zip(LABELS, ("str", "Int64", "float64"), strict=True):
-            values = rows[name].tolist() if len(rows) else []
-            frame[name] = pandas.array(values, dtype=kind)
+            values = [value for part in parts for value in part[name]]
+            frame[name] = pandas.Series(values, dtype=kind, index=frame.index)
         return frame
 
     def _labelled(self, data: Any, window: Window, stop: Any) -> pandas.DataFrame:
@@ -123,7 +122,9 @@ class LabelItem:
         if self.features is None:
             return recognize(data, model, **options).head(1)
         rows = self.features.iloc[window.y : window.bottom]
-        return recognize(data, model, features=rows[[rows.geometry.name]], **options)
+        seen = rows[self.inside[window.y : window.bottom]]
+        labels = recognize(data, model, features=seen[[rows.geometry.name]], **options)
+        return pandas.DataFrame(labels[list(LABELS)]).reindex(rows.index)
 
 
 def open_labels(work: LabelWork, item: int) -> LabelItem:
@@ -144,9 +145,12 @@ def open_labels(work: LabelWork, item: int) -> LabelItem:
         said.append("padding was ignored: the model sees each feature, or the raster, at once")
     with gdal_limits(), heard() as told:
         run = check(open_raster(source), read.model, make_options(options))
-    features = _features(work, run.raster, options)
+    features, inside = _features(work, run.raster, options), np.ones(1, dtype=bool)
     if features is not None:
         options.pop("area", None)  # the features that it meets were chosen
+        inside = _inside(features, run.raster)
+        if not inside.all():
+            said.append(f"{(~inside).sum()} features lie outside the raster and got no label")
     also = (*work.items[item], *work.place.also, *([work.features] if work.features else []))
     identity = input_identity(source, also=also)
     made = {"features": None if features is None else len(features), **read.options}
@@ -155,7 +159,7 @@ def open_labels(work: LabelWork, item: int) -> LabelItem:
     folder.mkdir(parents=True, exist_ok=True)
     refuse_replaced(of, folder)
     checkpoint = open_checkpoint(folder, ".json", of.key, resume=True)
-    return LabelItem(of, features, options, checkpoint, (*said, *told))
+    return LabelItem(of, features, inside, options, checkpoint, (*said, *told))
 
 
 def make_labelled(work: LabelWork, folder: Path) -> Result:
@@ -193,9 +197,7 @@ def _features(
     frame = read_features(work.features).reset_index(drop=True)
     if not len(frame):
         raise OptionError(f"{work.features.name!r} holds no features; give a file with some")
-    shapes = frame.geometry
-    crs = vector_crs(raster)
-    shapes = shapes.to_crs(crs) if shapes.crs is not None and crs is not None else shapes
+    shapes = _in_crs(frame, raster)
     if len(work.items) > 1 or "area" in options:
         bounds = options.get("area") or raster.bounds
         met = shapes.intersects(shapely.box(*bounds))
@@ -206,6 +208,21 @@ def _features(
         middles = shapely.get_coordinates(shapely.centroid(shapes.to_numpy()))
         frame = frame[mask.keeps(np.stack(~grid.transform @ middles.T, axis=1))]
     return frame.reset_index(drop=True)
+
+
+def _inside(frame: geopandas.GeoDataFrame, raster: Raster) -> np.ndarray:
+    """Tell which features a raster meets, by a thousandth of a pixel at least."""
+    (height, width), edge = raster.shape_yx, 1e-3
+    right, bottom = width - edge, height - edge
+    corners = ((edge, edge), (right, edge), (right, bottom), (edge, bottom))
+    whole = shapely.Polygon([raster.transform @ corner for corner in corners])
+    return np.asarray(_in_crs(frame, raster).intersects(whole))
+
+
+def _in_crs(frame: geopandas.GeoDataFrame, raster: Raster) -> geopandas.GeoSeries:
+    """Return the geometries of features in a raster's CRS, where both have one."""
+    shapes, crs = frame.geometry, vector_crs(raster)
+    return shapes.to_crs(crs) if shapes.crs is not None and crs is not None else shapes
 
 
 def _outline(of: FileRun) -> geopandas.GeoDataFrame:
@@ -253,5 +270,6 @@ def _of_kind(frame: geopandas.GeoDataFrame, kind: str) -> geopandas.GeoDataFrame
 
 
 def _save(path: Path, rows: pandas.DataFrame) -> None:
-    labels = pandas.DataFrame(rows[list(LABELS)]).reset_index(drop=True)
-    path.write_text(labels.to_json(orient="split", double_precision=15), encoding="utf-8")
+    labels = pandas.DataFrame(rows[list(LABELS)]).astype(object)
+    values = labels.where(labels.notna(), None).to_dict("list")  # JSON has no NaN
+    path.write_text(json.dumps(values), encoding="utf-8")

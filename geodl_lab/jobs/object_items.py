@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 FILES = {"features": "objects.gpkg", "parquet": "objects.parquet"}
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
-ROOM = 16_384
-"""Bytes that a window's objects are expected to take at most, in blocks and files together."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,7 @@ class ObjectItem:
     @property
     def room(self) -> int:
         """Bytes that result and blocks may take."""
-        run = self.steps.of.run
-        return run.planned.grid.windows(run.area) * ROOM
+        return self.steps.of.room
 
     def missing(self) -> tuple[tuple[Part, ...], int]:
         """Return the parts to compute, and the forwards of all parts, as far as is known."""
