@@ -143,18 +143,22 @@ def fail(gis, tools):
 
 def replace(gis, tools):
     """Run into an existing item: the service stays, its content changes."""
-    item = gis.content.search("ag_lc", item_type="Image Service")[0]
+    landcover = model(tools, "naip-landcover")
+    item = tools.classify_pixels_using_deep_learning(
+        SOURCE, landcover, output_classified_raster="ag_twice", context=CPU
+    )
     again = tools.classify_pixels_using_deep_learning(
-        SOURCE, model(tools, "naip-landcover"), output_classified_raster=item, context=CPU
+        SOURCE, landcover, output_classified_raster=item, context=CPU
     )
     return {"before": item.id, "after": again.id, "url": again.url}
 
 
 def cancel(gis, tools):
     """Cancel a long job and wait for its end."""
+    long = {"uris": [SOURCE["uri"]] * 40}
     job = tools.classify_pixels_using_deep_learning(
-        {"uris": [SOURCE["uri"]] * 40}, model(tools, "naip-landcover"), process_all_raster_items=True,
-        output_classified_raster="ag_long", context=CPU, future=True,
+        long, model(tools, "naip-landcover"), output_classified_raster="ag_long",
+        process_all_raster_items=True, context=CPU, future=True,
     )  # fmt: skip
     time.sleep(1)
     job.cancel()

@@ -6,6 +6,8 @@ Source: ArcGIS REST API, Users, groups and content. A folder is an item of a typ
 from __future__ import annotations
 
 import dataclasses
+import shutil
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -192,6 +194,11 @@ def folder_id(core: Core, caller: Caller, folder: str) -> str:
     return found
 
 
+def upload_folder(core: Core, item: Item) -> Path:
+    """Return the folder of the file that was sent for an item; it may not be there."""
+    return core.options.data_dir / "uploads" / item.id
+
+
 def _no_item(id: str) -> ArcgisError:
     return ArcgisError(
         f"Item does not exist or is inaccessible: there is no item {id[:100]!r} for this key; "
@@ -287,7 +294,12 @@ def _update(request: Request, id: str, given: Parameters) -> None:
 
 
 def _delete(request: Request, id: str) -> None:
-    core_of(request).catalog.delete(own(request, id))
+    _remove(core_of(request), own(request, id))
+
+
+def _remove(core: Core, item: Item) -> None:
+    core.catalog.delete(item)
+    shutil.rmtree(upload_folder(core, item), ignore_errors=True)
 
 
 def _tried(request: Request, id: str) -> dict[str, Any]:
@@ -304,6 +316,6 @@ def _remove_folder(request: Request, user: str, folder: str) -> dict[str, Any]:
     found = next(one for one in _folders(core, caller) if one.id == inside)
     for item in core.catalog.items(Caller(caller.owner), folder=inside):
         if item.owner == caller.owner:
-            core.catalog.delete(item)
+            _remove(core, item)
     core.catalog.delete(found)
     return _folder_answer(found)

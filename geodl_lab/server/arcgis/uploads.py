@@ -21,7 +21,15 @@ from starlette.concurrency import run_in_threadpool
 from geodl_lab.checkpoints import sync
 from geodl_lab.errors import OutputError
 from geodl_lab.jobs.catalog import Item, new_item_id
-from geodl_lab.server.arcgis.content import IN_FOLDER, ITEM, OWN, USER, checked_user, folder_id
+from geodl_lab.server.arcgis.content import (
+    IN_FOLDER,
+    ITEM,
+    OWN,
+    USER,
+    checked_user,
+    folder_id,
+    upload_folder,
+)
 from geodl_lab.server.arcgis.content import item_of as visible_item
 from geodl_lab.server.arcgis.content import own as own_item
 from geodl_lab.server.arcgis.items import PACKAGE, properties_of, title_of
@@ -177,7 +185,7 @@ def _unfinished(request: Request, id: str) -> Item:
 
 
 def _folder(request: Request, item: Item) -> Path:
-    return core_of(request).options.data_dir / "uploads" / item.id
+    return upload_folder(core_of(request), item)
 
 
 def _join(parts: Iterable[Path], target: Path) -> None:

@@ -78,3 +78,10 @@ def test_no_file_at_all(send, ask):
     made = ask("/sharing/rest/content/users/self/createService", createParameters='{"name": "s"}')
     answer = ask(f"/sharing/rest/content/items/{made['itemId']}/data")
     assert "has no file" in answer["error"]["message"]
+
+
+def test_a_file_goes_with_its_item(send, core):
+    id = send("/addItem", ("a.tif", b"1"))["id"]
+    assert (core.options.data_dir / "uploads" / id / "a.tif").exists()
+    assert send(f"/items/{id}/delete")["success"]
+    assert not (core.options.data_dir / "uploads" / id).exists()
