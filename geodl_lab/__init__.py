@@ -16,6 +16,7 @@ from geodl_lab._version import __version__
 if TYPE_CHECKING:
     from geodl_lab.dates import stack_dates
     from geodl_lab.demo import demo_scene
+    from geodl_lab.exports.training_data import export_training_data
     from geodl_lab.files import (
         classify_file,
         detect_file,
@@ -49,6 +50,7 @@ _HOME = {
     "detect_file": "files",
     "entropy": "pixels",
     "entropy_file": "files",
+    "export_training_data": "exports.training_data",
     "from_torch": "packages",
     "list_models": "packages",
     "open_model": "packages",
@@ -67,9 +69,9 @@ _HOME = {
 
 __all__ = [
     "Options", "__version__", "change", "classify", "classify_file", "demo_scene", "detect",
-    "detect_file", "entropy", "entropy_file", "from_torch", "list_models", "open_model",
-    "open_raster", "plot", "probabilities", "probabilities_file", "recognize", "regress",
-    "regress_file", "save", "serve", "stack_dates", "to_cell_size",
+    "detect_file", "entropy", "entropy_file", "export_training_data", "from_torch",
+    "list_models", "open_model", "open_raster", "plot", "probabilities", "probabilities_file",
+    "recognize", "regress", "regress_file", "save", "serve", "stack_dates", "to_cell_size",
 ]  # fmt: skip
 
 

@@ -79,6 +79,11 @@ def check_folders(classes: tuple[LabelClass, ...], format: str) -> None:
                 f"{format} makes a folder for each class, and {name!r} cannot be a folder's name; "
                 "rename the class"
             )
+        if format == "Imagenet" and len(name.split()) > 1:
+            raise OptionError(
+                f"Imagenet puts folders of classes into map.txt, where blanks part names, and "
+                f"{name!r} holds one; rename the class, such as {'_'.join(name.split())!r}"
+            )
         if name.casefold() in seen:
             raise OptionError(f"two classes are called {name!r}; {format} needs different names")
         seen.add(name.casefold())

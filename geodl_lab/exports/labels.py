@@ -191,7 +191,12 @@ def read_features(path: Path, frame: Frame, *, field: str = "", buffer: float = 
     OptionError
         If it holds no features, or they have no place in the frame.
     """
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise OptionError(
+            f"{path.name!r} cannot be read ({error.strerror}); check the path of the features"
+        ) from error
     return _read(path, (status.st_mtime_ns, status.st_size), frame, field, buffer)
 
 

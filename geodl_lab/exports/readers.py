@@ -162,6 +162,11 @@ def _check_like(first: Any, file: Any) -> None:
             f"{Path(file.name).name!r} has {words[1]}, and {Path(first.name).name!r} has "
             f"{words[0]}; chips of one export are all alike: export them one by one"
         )
+    if np.dtype(file.dtypes[0]).kind not in "iuf":
+        raise RasterError(
+            f"{Path(file.name).name!r} has pixels of type {file.dtypes[0]}, which are no numbers "
+            "that nets are trained on; convert it first"
+        )
     if len(set(file.dtypes)) > 1:
         raise RasterError(
             f"{Path(file.name).name!r} has bands of the types {', '.join(file.dtypes)}; chips have "

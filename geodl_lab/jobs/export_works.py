@@ -1,6 +1,6 @@
 """The work of an export: chips and labels to train from, some places a part.
 
-What loads pandas is imported where it is needed: a server that only accepts jobs starts without.
+What loads geopandas is imported where it is needed: a server that only accepts jobs starts without.
 """
 
 from __future__ import annotations

@@ -58,3 +58,9 @@ def test_names_that_would_leave_the_folder_are_refused(name):
 def test_two_folders_of_one_name_are_refused():
     with pytest.raises(OptionError, match="different names"):
         check_folders((label_class(1, "Tree"), label_class(2, "tree")), "RCNN_Masks")
+
+
+def test_imagenet_folders_have_no_blanks():
+    check_folders((label_class(1, "red maple"),), "RCNN_Masks")
+    with pytest.raises(OptionError, match="such as 'red_maple'"):
+        check_folders((label_class(1, "red maple"),), "Imagenet")

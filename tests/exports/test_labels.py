@@ -95,6 +95,8 @@ def test_files_that_are_no_features_are_told(frame, tmp_path):
     (tmp_path / "bad.gpkg").write_text("no")
     with pytest.raises(OptionError, match=r"'bad.gpkg' does not open as features"):
         read_features(tmp_path / "bad.gpkg", frame)
+    with pytest.raises(OptionError, match=r"'none.gpkg' cannot be read"):
+        read_features(tmp_path / "none.gpkg", frame)
     with pytest.raises(OptionError, match="holds no features with a geometry"):
         read_features(written(tmp_path, [None]), frame)
 

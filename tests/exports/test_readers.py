@@ -84,6 +84,9 @@ def test_rasters_that_do_not_fit_are_told(tmp_path, scene, rgb):
     photo = write_raster(tmp_path / "p.tif", VALUES[:, :9], crs=None, transform=None)
     with pytest.raises(RasterError, match=r"rgb.tif' has 3 bands .* one by one"):
         chip([scene, rgb], Place(Window(0, 0, 8, 8)))
+    waves = write_raster(tmp_path / "w.tif", VALUES.astype(np.complex64))
+    with pytest.raises(RasterError, match="pixels of type complex64"):
+        chip([waves], Place(Window(0, 0, 8, 8)))
     with pytest.raises(RasterError, match="one of them has no CRS"):
         chip([photo], Place(Window(0, 0, 8, 8)), [scene])
 
