@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 
 import rasterio
 
-from geodl_lab.addresses import checked_url
-from geodl_lab.errors import AccessError
+from geodl_lab.addresses import checked_url, shown
+from geodl_lab.errors import AccessError, RasterError
 from geodl_lab.fetch import Fetcher
 from geodl_lab.grid import Window
 from geodl_lab.jobs import vectors
@@ -224,7 +224,12 @@ class Inputs:
         path = self._place(url, ending=PurePosixPath(checked_url(url).path).suffix.lower())
         if not path.exists():
             self.fetcher.download(url, path, most_bytes=MOST_BYTES)
-        return _checked((path,))
+        try:
+            return _checked((path,))
+        except (AccessError, RasterError) as error:  # they know only the name that it got here
+            raise type(error)(
+                f"what {shown(checked_url(url))} answered cannot be used: {error}"
+            ) from error
 
     def _image(self, url: str, *, grid_only: bool = False) -> Path:
         extent = None if grid_only else self.extent

@@ -59,6 +59,9 @@ NAMING = ("OVERVIEWS", "GEOLOCATION", "new_vrt_sources", "vrt_sources", "xml:VRT
 MOST_VALUES = 2**40
 """Pixels times bands."""
 
+MOST_IN_A_ROW = 2**32
+"""Pixels times bands of a PNG or JPEG, of which a pixel is read only after all before it."""
+
 MOST_BLOCK = 2**30
 """Bytes of one block unpacked; a file may be one block, which is then read whole for any pixel."""
 
@@ -135,10 +138,12 @@ def _others(path: Path, file: Any) -> list[str]:
 
 def _check_size(path: Path, file: Any) -> None:
     values = file.width * file.height * file.count
-    if not 0 < values <= MOST_VALUES:
+    most = MOST_IN_A_ROW if file.driver in ("PNG", "JPEG") else MOST_VALUES
+    if not 0 < values <= most:
         raise RasterError(
             f"{path.name!r} says that it has {file.height} x {file.width} pixels in {file.count} "
-            f"bands; 1 to {MOST_VALUES} values are read"
+            f"bands; of {file.driver} 1 to {most} values are read: make a smaller file of it, or "
+            "a COG with gdal_translate -of COG"
         )
     bands = file.count if file.interleaving == Interleaving.pixel else 1
     height, width = file.block_shapes[0]

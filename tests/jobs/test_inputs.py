@@ -181,7 +181,7 @@ def test_a_file_at_an_address_is_fetched_once_and_checked(core, folder, web):
 @pytest.mark.parametrize("name", ["/ok.tif", "/ok.vrt", "/ok"])
 def test_what_an_address_answers_is_not_trusted(core, folder, web, name):
     web.pages[name] = b'<VRTDataset rasterXSize="1" rasterYSize="1"/>'
-    with pytest.raises(RasterError, match="is no GeoTIFF"):
+    with pytest.raises(RasterError, match=f"what 'http.*{name}' answered .* is no GeoTIFF"):
         rasters_of(Ref("url", web.url + name), core, folder)
 
 

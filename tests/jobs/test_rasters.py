@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +183,18 @@ def test_absurd_sizes(tmp_path):
         pass
     with pytest.raises(RasterError, match="1048576 x 2097152 pixels in 1 bands"):
         check_raster(tmp_path / "a.tif")
+
+
+def test_a_picture_that_unpacks_to_more_than_anybody_waits_for(tmp_path):
+    def chunk(kind, content):
+        parts = struct.pack(">I", len(content)), kind, content
+        return b"".join(parts) + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 2**17, 2**17, 8, 0, 0, 0, 0))
+    body = chunk(b"IDAT", zlib.compress(bytes(2**17))) + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + head + body)
+    with pytest.raises(RasterError, match="131072 x 131072 pixels in 1 bands; of PNG 1 to"):
+        check_raster(tmp_path / "a.png")
 
 
 def test_one_block_for_all(tmp_path):
