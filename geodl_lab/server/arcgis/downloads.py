@@ -95,10 +95,10 @@ def _answer(name: str, file: str, request: Request) -> Response:
     path = _files(service).get(file) or _file_in_folder(service, file)
     if path is None or not path.is_file():
         return _nothing(file)
-    return _sent(path, service)
+    return _sent(path, service, PurePosixPath(file).name)
 
 
-def _sent(path: Path, service: Service) -> Response:
+def _sent(path: Path, service: Service, name: str) -> Response:
     """Answer a file or the ranges that are asked for (RFC 9110, 14)."""
     headers = {
         "ETag": f'"{service.name}-{service.version}-{path.stat().st_size}"',
@@ -107,7 +107,7 @@ def _sent(path: Path, service: Service) -> Response:
         "X-Content-Type-Options": "nosniff",
     }
     media = MEDIA.get(path.suffix.lower(), "application/octet-stream")
-    return FileResponse(path, media_type=media, filename=path.name, headers=headers)
+    return FileResponse(path, media_type=media, filename=name, headers=headers)
 
 
 def _nothing(file: str) -> Response:

@@ -231,7 +231,8 @@ def _crs(connection: sqlite3.Connection, srs: int) -> pyproj.CRS | None:
         return None
     for text in (f"{row[0]}:{row[1]}", row[2]):
         try:
-            return pyproj.CRS.from_user_input(text)
+            crs = pyproj.CRS.from_user_input(text)
+            return None if crs.is_engineering else crs  # GDAL's word for none
         except pyproj.exceptions.CRSError:
             continue
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from html import escape
@@ -73,8 +74,9 @@ def query(name: str, request: Request, given: Given) -> Response:
         return _page(name, values, given)
     if format == "geojson":
         text = json.dumps(values, ensure_ascii=False, allow_nan=False)
-        return Response(text, media_type="application/geo+json", headers=NO_STORE)
-    return respond(values, given)
+        answer = Response(text, media_type="application/geo+json", headers=NO_STORE)
+        return _part(answer, request)
+    return _part(respond(values, given), request)
 
 
 @router.get(f"{ROOT}/0/{{object_id}}")
@@ -164,6 +166,24 @@ def _itself(service: Service, request: Request) -> dict[str, Any]:
         "editingInfo": {"lastEditDate": int(service.modified * 1000)},
         "downloads": [{"name": name, "url": url} for name, url in urls.items()],
     }
+
+
+def _part(answer: Response, request: Request) -> Response:
+    """Return the range of an answer that is asked for: GDAL reads bare addresses only by ranges.
+
+    Published features do not change, so the same query always has the same bytes.
+    """
+    body, asked = bytes(answer.body), request.headers.get("range", "")
+    match = re.fullmatch(r"bytes=(\d{1,15})-(\d{0,15})", asked)
+    if match is None:
+        return answer
+    start, stop = int(match[1]), min(int(match[2] or len(body)), len(body) - 1) + 1
+    if match[2] and int(match[2]) < start:
+        return answer
+    if start >= len(body):
+        return Response(status_code=416, headers={"Content-Range": f"bytes */{len(body)}"})
+    headers = {**NO_STORE, "Content-Range": f"bytes {start}-{stop - 1}/{len(body)}"}
+    return Response(body[start:stop], 206, headers, answer.media_type or "application/json")
 
 
 def _page(name: str, values: dict[str, Any], given: Parameters) -> Response:

@@ -99,6 +99,7 @@ def test_a_whole_file(client, cog):
     assert head.headers["content-length"] == str(cog.stat().st_size)
     assert head.headers["accept-ranges"] == "bytes"
     assert head.content == b""
+    assert 'filename="one.tif"' in head.headers["content-disposition"]
 
 
 @pytest.mark.parametrize(

@@ -408,6 +408,18 @@ def test_geojson_is_in_degrees(client, frame):
     assert answer.json()["exceededTransferLimit"] is False
 
 
+def test_an_answer_by_ranges_is_the_answer(client):
+    url = f"{ROOT}/0/query?f=json&outFields=*"
+    whole = client.get(url).content
+    parts = [client.get(url, headers={"Range": f"bytes={at}-{at + 9999}"})
+             for at in range(0, len(whole), 10_000)]  # fmt: skip
+    assert b"".join(part.content for part in parts) == whole
+    assert parts[0].status_code == 206
+    assert parts[0].headers["content-range"] == f"bytes 0-9999/{len(whole)}"
+    assert client.get(url, headers={"Range": f"bytes={len(whole)}-"}).status_code == 416
+    assert client.get(url, headers={"Range": "bytes=9-1"}).content == whole
+
+
 def test_extents(client, frame):
     answer = ask(client, returnExtentOnly="true", returnCountOnly="true", where="Class='tree'")
     trees = frame[frame.Class == "tree"]
