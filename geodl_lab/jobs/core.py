@@ -84,10 +84,9 @@ class Core:
         self._store, self._catalog = Store(self._database), Catalog(self._database)
         self._workers, self._meters = Workers(options.scheduler), Meters()
         self._listings = Listings(options.stores, self.compute)
-        tools = self._tools()
-        self._runner = Runner(tools, self._ended)
+        self._runner = Runner(self._tools(), self._ended)
         self._retention = Retention(
-            self._store, self._catalog, tools.jobs, tools.services,
+            self._store, self._catalog, options.data_dir,
             keep_days=options.keep_days, keep_bytes=options.keep_bytes,
         )  # fmt: skip
         self._closing = threading.Lock()

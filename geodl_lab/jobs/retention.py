@@ -3,8 +3,8 @@
 A job that is not finished is never touched. A finished one goes with its messages when it is older
 than ``keep_days``, and before that, the oldest first, while the files of finished jobs are more
 than ``keep_bytes``. A result that a client gave a name, or an item, stays as long as that item; one
-that has only its job's name goes with the job. Files of replaced and deleted services go after
-`GRACE_SECONDS`, so that whoever reads them can end.
+that has only its job's name goes with the job. Files of replaced and deleted services, and of
+deleted uploads, go after `GRACE_SECONDS`, so that whoever reads them can end.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ class Retention:
     ----------
     store, catalog
         Jobs, and what is published.
-    jobs, services
-        Folders of the jobs' own files and of what is published.
+    folder
+        The data folder; in it are ``jobs`` (the jobs' own files), ``services`` (what is published)
+        and ``uploads`` (a folder for each item that has one).
     keep_days, keep_bytes
         As in `core.CoreOptions`.
     """
@@ -49,14 +50,14 @@ class Retention:
         self,
         store: Store,
         catalog: Catalog,
-        jobs: Path,
-        services: Path,
+        folder: Path,
         *,
         keep_days: float | None,
         keep_bytes: int | None,
     ) -> None:
         self._store, self._catalog = store, catalog
-        self._jobs, self._services = jobs, services
+        self._jobs, self._services = folder / "jobs", folder / "services"
+        self._uploads = folder / "uploads"
         self._keep_days, self._keep_bytes = keep_days, keep_bytes
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="geodl-retention", daemon=True)
@@ -103,7 +104,7 @@ class Retention:
                 shutil.rmtree(folder, ignore_errors=True)
         used = {Path(path) for path in self._catalog.files()}
         used |= {parent for path in used for parent in path.parents}
-        for folder in self._services.glob("*/*"):
+        for folder in [*self._services.glob("*/*"), *self._uploads.glob("*")]:
             if folder not in used and _is_left(folder, now):
                 shutil.rmtree(folder, ignore_errors=True)
         for folder in self._services.iterdir():

@@ -55,7 +55,7 @@ def core(fakes, tmp_path_factory):
 def ended():
     """Waits until a job has ended, or is as a test wants it; answers it."""
 
-    def wait_for(core, job, wanted=lambda job: job.state.final, seconds=30):
+    def wait_for(core, job, wanted=lambda job: job.state.final, seconds=120):
         deadline = time.monotonic() + seconds
         while not wanted(now := core.job(job.id, Caller("", admin=True))):
             assert time.monotonic() < deadline, (now, core.messages(now))

@@ -53,9 +53,8 @@ class Server:
 
     def sweep(self, *, keep_days=None, keep_bytes=None):
         retention = Retention(
-            self.store, self.catalog, self.jobs, self.services,
-            keep_days=keep_days, keep_bytes=keep_bytes,
-        )  # fmt: skip
+            self.store, self.catalog, self.jobs.parent, keep_days=keep_days, keep_bytes=keep_bytes
+        )
         retention.sweep(NOW)
 
     def left(self):
@@ -113,3 +112,11 @@ def test_files_that_nothing_names_go_after_a_while(server):
     assert [file.exists() for file in (older, deleted, orphan, read)] == [False, False, False, True]
     assert not (server.services / "gone").exists()
     assert Path(server.catalog.service("roofs", ANN).files["raster"]).exists()
+
+
+def test_uploads_go_with_their_items(server):
+    uploads = server.jobs.parent / "uploads"
+    kept, deleted = (server.write(uploads / name / "m.dlpk") for name in ("kept", "deleted"))
+    server.catalog.save(Item(new_item_id(), "ann", "x", "t", file=str(kept)))
+    server.sweep()
+    assert (kept.exists(), deleted.exists()) == (True, False)
