@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from geodl_lab import testing
+from geodl_lab import open_model, testing
 
 
 def test_rasters_are_repeatable_and_never_nodata_by_chance():
@@ -55,3 +55,14 @@ def test_pixel_boxes_undo_the_georeference():
 def test_score_net_is_likely_where_bright():
     answer = testing.ScoreNet()(torch.tensor([0.0, 0.5, 1.0])).sigmoid()
     assert answer[0] < 0.01 and answer[1] == 0.5 and answer[2] > 0.99
+
+
+def test_a_saved_net_is_repeatable_and_answers_all_classes(tmp_path):
+    raster = testing.make_raster((2, 90, 70), names=("red", "nir"))
+    folders = [tmp_path / "one" / "net", tmp_path / "other" / "net"]
+    models = [
+        open_model(testing.save_unet(folder, bands=["red", "nir"], classes=list("abc")))
+        for folder in folders
+    ]
+    assert models[0].package.sha256 == models[1].package.sha256
+    assert set(np.unique(raster.dl.classify(models[0]))) == {0, 1, 2}

@@ -129,7 +129,13 @@ def _threshold(read: Arguments, value: Any) -> Arguments:
 
 
 def _padding(read: Arguments, value: Any) -> Arguments:
-    return _option(read, padding=_whole(value, "padding", 0))
+    padding, crop = _whole(value, "padding", 0), read.model.package.field.crop
+    if padding < crop:
+        text = (
+            f"padding {padding} was raised to {crop}: the model answers nothing nearer to the rim"
+        )
+        read, padding = _warned(read, text + " of what it sees"), crop
+    return _option(read, padding=padding)
 
 
 def _batch_size(read: Arguments, value: Any) -> Arguments:

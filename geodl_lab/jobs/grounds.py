@@ -59,7 +59,11 @@ def run_options(source: Path, place: Place) -> dict[str, Any]:
     ------
     OutsideError
         If the extent does not meet the raster.
+    OptionError
+        If the CRS of the result is none, which would else be found out at the end.
     """
+    if place.out_crs:
+        parse_crs(place.out_crs)
     options: dict[str, Any] = {"device": place.device}
     grid = facts_of(source).grid
     if place.extent is not None:

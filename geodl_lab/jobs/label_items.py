@@ -21,7 +21,7 @@ from geodl_lab.jobs.arguments import read_arguments
 from geodl_lab.jobs.grounds import one_raster, parse_crs, run_options
 from geodl_lab.jobs.item_works import INPUTS
 from geodl_lab.jobs.masks import make_mask, read_features
-from geodl_lab.jobs.parts import heard, refuse_replaced
+from geodl_lab.jobs.parts import refuse_replaced
 from geodl_lab.jobs.works import Part, Result
 from geodl_lab.mosaics import MapGrid
 from geodl_lab.options import make_options
@@ -143,7 +143,7 @@ def open_labels(work: LabelWork, item: int) -> LabelItem:
     said = list(read.messages)
     if padding:
         said.append("padding was ignored: the model sees each feature, or the raster, at once")
-    with gdal_limits(), heard() as told:
+    with gdal_limits():
         run = check(open_raster(source), read.model, make_options(options))
     features, inside = _features(work, run.raster, options), np.ones(1, dtype=bool)
     if features is not None:
@@ -159,7 +159,7 @@ def open_labels(work: LabelWork, item: int) -> LabelItem:
     folder.mkdir(parents=True, exist_ok=True)
     refuse_replaced(of, folder)
     checkpoint = open_checkpoint(folder, ".json", of.key, resume=True)
-    return LabelItem(of, features, inside, options, checkpoint, (*said, *told))
+    return LabelItem(of, features, inside, options, checkpoint, tuple(said))
 
 
 def make_labelled(work: LabelWork, folder: Path) -> Result:

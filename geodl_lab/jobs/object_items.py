@@ -18,7 +18,7 @@ from geodl_lab.jobs.arguments import read_arguments
 from geodl_lab.jobs.grounds import one_raster, parse_crs, run_options
 from geodl_lab.jobs.item_works import INPUTS
 from geodl_lab.jobs.masks import MapMask, make_mask
-from geodl_lab.jobs.parts import as_parts, heard, refuse_replaced, side_of
+from geodl_lab.jobs.parts import as_parts, refuse_replaced, side_of
 from geodl_lab.jobs.works import Part, Result
 from geodl_lab.mosaics import MapGrid
 from geodl_lab.objects import Todo, with_threshold
@@ -100,15 +100,14 @@ def open_objects(work: ObjectWork, item: int) -> ObjectItem:
     source = one_raster(work.items[item], work.place, work.folder / INPUTS / f"{item:06d}")
     options = make_options({**read.options, **run_options(source, work.place)})
     rasters = () if source in work.items[item] else work.items[item]
-    with heard() as said:
-        run = object_run(source, model, options, also=(*rasters, *work.place.also))
+    run = object_run(source, model, options, also=(*rasters, *work.place.also))
     grid = run.run.grid
     mask = make_mask(work.place, MapGrid(grid.crs, grid.transform, grid.shape_yx))
     folder = work.item_folder(item)
     folder.mkdir(parents=True, exist_ok=True)
     refuse_replaced(run, folder)
     steps = ObjectSteps.begin(run, folder, resume=True, side=side_of(run.run))
-    return ObjectItem(steps, mask, read.boxes, (*read.messages, *said))
+    return ObjectItem(steps, mask, read.boxes, read.messages)
 
 
 def make_features(work: ObjectWork, folder: Path) -> Result:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 from geodl_lab import settings
@@ -36,17 +33,3 @@ def refuse_replaced(of: FileRun, folder: Path) -> None:
     known = begun_with(folder)
     if isinstance(known, dict) and known.get("input") != of.identity:
         raise changed(of.source)
-
-
-@contextlib.contextmanager
-def heard() -> Iterator[list[str]]:
-    """Give the list of what this package tells the log in the block: it is said of the job too."""
-    said: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("geodl_lab")
-    logger.addHandler(handler)
-    try:
-        yield said
-    finally:
-        logger.removeHandler(handler)

@@ -18,7 +18,7 @@ from geodl_lab.jobs.arguments import Arguments, read_arguments
 from geodl_lab.jobs.grounds import one_raster, parse_crs, run_options
 from geodl_lab.jobs.item_works import INPUTS
 from geodl_lab.jobs.masks import make_mask
-from geodl_lab.jobs.parts import as_parts, heard, refuse_replaced, side_of
+from geodl_lab.jobs.parts import as_parts, refuse_replaced, side_of
 from geodl_lab.jobs.places import Place
 from geodl_lab.jobs.works import Part, Result
 from geodl_lab.mosaics import (
@@ -91,18 +91,17 @@ def open_pixels(work: PixelWork, item: int) -> PixelItem:
     options = make_options({**read.options, **run_options(source.path, work.place)})
     rasters = () if source.path in work.items[item] else (*work.items[item], *work.after)
     opener = functools.partial(_both_dates, source.first) if source.first else FileSource
-    with heard() as said:
-        run = pixel_run(
-            source.path, read.model, _product(read), options,
-            also=(*rasters, *work.place.also), opener=opener,
-        )  # fmt: skip
+    run = pixel_run(
+        source.path, read.model, _product(read), options,
+        also=(*rasters, *work.place.also), opener=opener,
+    )  # fmt: skip
     grid = run.run.grid
     mask = make_mask(work.place, MapGrid(grid.crs, grid.transform, grid.shape_yx))
     folder = work.item_folder(item)
     folder.mkdir(parents=True, exist_ok=True)
     refuse_replaced(run, folder)
     steps = PixelSteps.begin(run, folder, resume=True, side=side_of(run.run), mask=mask)
-    return PixelItem(steps, (*read.messages, *source.messages, *said))
+    return PixelItem(steps, (*read.messages, *source.messages))
 
 
 def make_raster(work: PixelWork, folder: Path) -> Result:

@@ -60,6 +60,15 @@ def test_what_cannot_be_honoured_is_said(classifier, given, words):
     assert message.startswith(words)
 
 
+def test_padding_is_what_the_net_leaves_out_at_least(classifier):
+    package = classifier.package
+    field = dataclasses.replace(package.field, crop=16, halo=16)
+    cropped = dataclasses.replace(classifier, package=dataclasses.replace(package, field=field))
+    read = read_arguments(cropped, {"padding": "4"})
+    assert read.options == {"padding": 16} and "padding 4 was raised to 16" in read.messages[0]
+    assert read_arguments(cropped, {"padding": "20"}).options == {"padding": 20}
+
+
 def test_detectors_do_not_average_turned_views(detector):
     read = read_arguments(detector, {"tta": "yes", "predict_background": "False"})
     assert read.options == {} and len(read.messages) == 2 and read.background
