@@ -10,7 +10,7 @@ from geodl_lab.server.arcgis.web import ArcgisError
 from geodl_lab.server.arcgis.where import Column, compile_where
 
 COLUMNS = {"name": Column("Name", '"n"', "text"), "size": Column("Size", '"s"', "number")}
-NAMES = ["a", "A", "a%b", "a_b", "axb", "*", "[a]", "it's", "", None]
+NAMES = ["a", "A", "a%b", "a_b", "axb", "*", "[a]", "it's", "", None, "ab"]
 
 
 def found(where):
