@@ -118,7 +118,7 @@ def test_a_url_that_cannot_be_is_refused_without_its_password(url, words):
 def test_a_full_disk_keeps_nothing_of_a_batch_and_says_so(disk):
     file = disk(400_000) / "jobs.sqlite"
     database = Database(f"sqlite:///{file}")
-    with pytest.raises(BusyError, match="does not answer .*(full|disk I/O)"):
+    with pytest.raises(BusyError, match=r"does not answer .*(full|disk I/O)"):
         for _ in range(100):
             database.write(adds("x" * 20_000))
     assert {len(text) for text in texts(file)} <= {20_000}
