@@ -8,6 +8,7 @@ from typing import Any
 
 import rasterio
 
+from geodl_lab.file_runs import FileRun
 from geodl_lab.objects import with_threshold
 from geodl_lab.options import Passes, make_options
 from geodl_lab.outputs import RASTER_ENDINGS, check_output
@@ -22,7 +23,7 @@ from geodl_lab.pixels import (
 from geodl_lab.raster_files import gdal_limits
 from geodl_lab.runtime import Model
 from geodl_lab.staging import check_distinct, is_complete, staged
-from geodl_lab.steps import FileRun, ObjectSteps, PixelSteps, object_run, pixel_run
+from geodl_lab.steps import ObjectSteps, PixelSteps, object_run, pixel_run
 from geodl_lab.vector_files import VECTOR_DRIVERS, read_attrs
 
 LOGGER = logging.getLogger("geodl_lab")

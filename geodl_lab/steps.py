@@ -18,13 +18,11 @@ from typing import Any, Protocol
 
 import geopandas
 import numpy as np
-import rasterio
 
-from geodl_lab._version import __version__
 from geodl_lab.cells import snap_indices
-from geodl_lab.checkpoints import RUN_TAG, Checkpoint, file_identity, key_hash, open_checkpoint
+from geodl_lab.checkpoints import RUN_TAG, Checkpoint, key_hash, open_checkpoint
 from geodl_lab.detections import Detections, empty
-from geodl_lab.errors import RasterError
+from geodl_lab.file_runs import FileRun, input_identity, run_key
 from geodl_lab.grid import Window
 from geodl_lab.inference import Source, chunk_lattice, in_order, run_chunks
 from geodl_lab.objects import Todo, explore, found_in, frame_of, look
@@ -33,14 +31,10 @@ from geodl_lab.outputs import assemble, room_for
 from geodl_lab.pixels import Product, dense_work
 from geodl_lab.raster import area_edges, open_raster
 from geodl_lab.raster_files import PixelBlocks, RasterFile, Snap, gdal_limits
-from geodl_lab.runs import Run, from_file, prepare, provenance, recipe
+from geodl_lab.runs import Run, from_file, prepare, provenance
 from geodl_lab.runtime import Model
 from geodl_lab.sources import FileSource, RasterSource
-from geodl_lab.staging import check_distinct
 from geodl_lab.vector_files import file_tags, object_writer
-
-ROOM = 16_384
-"""Bytes that a window's objects are expected to take at most, in blocks and file together."""
 
 Opener = Callable[[str | Path, RasterSource], Source]
 """Makes what reads windows of a file, in several threads."""
@@ -52,51 +46,6 @@ class Mask(Protocol):
     def covers(self, window: Window) -> np.ndarray:
         """Return where a window of the run's grid is wanted, (y, x) bool."""
         ...
-
-
-@dataclass(frozen=True)
-class FileRun:
-    """One model on one raster file, and what decides the bits of the result.
-
-    Parameters
-    ----------
-    source
-        The file.
-    run
-        Model, raster and options.
-    identity
-        Of every file that is read; see `input_identity`.
-    key
-        Everything that decides the bits, as plain values for a manifest.
-    also
-        Files that decide them beside those that GDAL reads for ``source``.
-    """
-
-    source: str | Path
-    run: Run
-    identity: Mapping[str, Any]
-    key: Mapping[str, Any]
-    also: tuple[Path, ...] = ()
-
-    @property
-    def room(self) -> int:
-        """Most bytes that result and unfinished blocks take, about."""
-        return self.run.planned.grid.windows(self.run.area) * ROOM
-
-    def check_unchanged(self) -> None:
-        """Refuse to go on with an input that was replaced while it was read.
-
-        Raises
-        ------
-        RasterError
-            If size, time or header of a file are others than at the beginning.
-        """
-        try:
-            same = input_identity(self.source, also=self.also) == self.identity
-        except (OSError, rasterio.errors.RasterioError):
-            same = False
-        if not same:
-            raise changed(self.source)
 
 
 @dataclass(frozen=True)
@@ -424,56 +373,6 @@ class ObjectBlocks:
 
         self.checkpoint.commit(chunk, write)
         self._known.add(chunk)
-
-
-def run_key(run: Run, made: Mapping[str, Any], identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what decides the bits of an output, as plain values for a manifest."""
-    package = run.model.package
-    return {
-        "output": {name: repr(value) for name, value in made.items()},
-        "area": [str(run.area), str(run.snapped)],
-        "model": {"name": package.name, "version": package.version, "sha256": package.sha256},
-        "recipe": recipe(run),
-        "input": dict(identity),
-        "geodl version": __version__,
-    }
-
-
-def input_identity(
-    source: str | Path, target: Path | None = None, *, also: tuple[Path, ...] = ()
-) -> dict[str, Any]:
-    """Return the identity of every file that GDAL reads for a raster, as a mosaic's tiles.
-
-    Parameters
-    ----------
-    source
-        The raster.
-    target
-        A file that may be none of them.
-    also
-        Files that count as well.
-
-    Raises
-    ------
-    OutputError
-        If ``target`` is one of them.
-    """
-    with rasterio.open(source) as file:
-        parts = sorted({str(source), *file.files, *map(str, also)})
-    for part in parts:
-        if target is not None:
-            check_distinct(part, target)
-    if len(parts) == 1:
-        return file_identity(source)
-    return {f"file {number}": file_identity(part) for number, part in enumerate(parts, 1)}
-
-
-def changed(source: str | Path) -> RasterError:
-    """Return what is raised where an input is no longer what it was."""
-    return RasterError(
-        f"{str(source)!r} was changed while it was read, so the result would be of two files; "
-        "run again once nobody writes to it"
-    )
 
 
 def _describe(run: Run, product: Product, key: Mapping[str, Any]) -> RasterFile:

@@ -30,7 +30,7 @@ ROWS = (
     ("resample", "outputs"),
     ("fits",),
     ("lazy", "runs", "chips"),
-    ("pixels", "plotting", "vectors"),
+    ("pixels", "plotting", "vectors", "file_runs"),
     ("objects", "recognition"),
     ("steps", "mosaics", "fetch"),
     ("files", "exports"),

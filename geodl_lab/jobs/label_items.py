@@ -16,6 +16,7 @@ import shapely
 
 from geodl_lab.checkpoints import RUN_TAG, Checkpoint, key_hash, open_checkpoint
 from geodl_lab.errors import OptionError
+from geodl_lab.file_runs import FileRun, input_identity, run_key
 from geodl_lab.grid import Window
 from geodl_lab.jobs.arguments import read_arguments
 from geodl_lab.jobs.grounds import one_raster, parse_crs, run_options
@@ -31,7 +32,7 @@ from geodl_lab.raster import Raster, area_edges, open_raster
 from geodl_lab.raster_files import gdal_limits
 from geodl_lab.recognition import recognize
 from geodl_lab.runs import check, provenance
-from geodl_lab.steps import FileRun, input_identity, run_key, write_frames
+from geodl_lab.steps import write_frames
 from geodl_lab.vector_files import GEOMETRY
 from geodl_lab.vectors import vector_crs
 

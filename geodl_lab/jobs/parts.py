@@ -6,10 +6,10 @@ from pathlib import Path
 
 from geodl_lab import settings
 from geodl_lab.checkpoints import begun_with
+from geodl_lab.file_runs import FileRun, changed
 from geodl_lab.jobs.works import Part
 from geodl_lab.objects import Todo
 from geodl_lab.runs import Run
-from geodl_lab.steps import FileRun, changed
 
 
 def side_of(run: Run) -> int:
