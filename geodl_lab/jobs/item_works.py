@@ -46,6 +46,11 @@ class Opened(Protocol):
         """Most bytes that the item takes, for the message of a full disk."""
         ...
 
+    @property
+    def at_once(self) -> int:
+        """Forwards that go side by side."""
+        ...
+
     def missing(self) -> tuple[tuple[Part, ...], int]:
         """Return the parts to compute (of item 0), and the forwards of all parts."""
         ...
@@ -124,18 +129,20 @@ class ItemWork:
             return Missing()
         parts: list[Part] = []
         counts: list[int] = []
-        unfinished = 0
+        unfinished, at_once = 0, 1
         for item in range(len(self.items)):
             known = self._finished(item)
             if known is None and unfinished < AHEAD:
                 found, known = self._missing(item)
                 parts += found
+                at_once = max(at_once, self.opened(item).at_once) if found else at_once
                 unfinished += bool(found)
             counts += [] if known is None else [known]
         if not any(counts):
             self._explain_nothing()
         # Of the items that were not looked at the mean is expected.
-        return Missing(tuple(parts), round(sum(counts) / len(counts) * len(self.items)))
+        windows = round(sum(counts) / len(counts) * len(self.items))
+        return Missing(tuple(parts), windows, at_once)
 
     def compute(self, parts: tuple[Part, ...]) -> Done:
         """Compute parts and commit each; see `works.Work`."""

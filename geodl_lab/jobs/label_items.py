@@ -22,7 +22,7 @@ from geodl_lab.jobs.arguments import read_arguments
 from geodl_lab.jobs.grounds import one_raster, parse_crs, run_options
 from geodl_lab.jobs.item_works import INPUTS
 from geodl_lab.jobs.masks import make_mask, read_features
-from geodl_lab.jobs.parts import refuse_replaced
+from geodl_lab.jobs.parts import at_once, refuse_replaced
 from geodl_lab.jobs.works import Part, Result
 from geodl_lab.mosaics import MapGrid
 from geodl_lab.options import make_options
@@ -93,6 +93,11 @@ class LabelItem:
             Window(start, 0, min(GROUP, self.count - start), 1)
             for start in range(0, self.count, GROUP)
         ]
+
+    @property
+    def at_once(self) -> int:
+        """Forwards that go side by side."""
+        return at_once(self.of.run)
 
     def missing(self) -> tuple[tuple[Part, ...], int]:
         """Return the parts to compute, and the forwards of all parts."""

@@ -18,7 +18,7 @@ from geodl_lab.jobs.arguments import read_arguments
 from geodl_lab.jobs.grounds import one_raster, parse_crs, run_options
 from geodl_lab.jobs.item_works import INPUTS
 from geodl_lab.jobs.masks import MapMask, make_mask
-from geodl_lab.jobs.parts import as_parts, refuse_replaced, side_of
+from geodl_lab.jobs.parts import as_parts, at_once, refuse_replaced, side_of
 from geodl_lab.jobs.works import Part, Result
 from geodl_lab.mosaics import MapGrid
 from geodl_lab.objects import Todo, with_threshold
@@ -50,6 +50,11 @@ class ObjectItem:
     def room(self) -> int:
         """Bytes that result and blocks may take."""
         return self.steps.of.room
+
+    @property
+    def at_once(self) -> int:
+        """Forwards that go side by side."""
+        return at_once(self.steps.of.run)
 
     def missing(self) -> tuple[tuple[Part, ...], int]:
         """Return the parts to compute, and the forwards of all parts, as far as is known."""

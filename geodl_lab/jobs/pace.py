@@ -19,12 +19,15 @@ class Pace:
     ----------
     total, done
         Forwards of the whole job, and of its finished parts.
+    least
+        Forwards of a step at least, as many as go side by side.
     seconds
         How long a step should take.
     """
 
     total: int
     done: int
+    least: int = 1
     seconds: float = STEP_SECONDS
     windows_per_second: float = 0.0
 
@@ -35,8 +38,8 @@ class Pace:
 
     @property
     def windows(self) -> float:
-        """How many forwards one step should cost; 0 as long as nothing is known."""
-        return self.windows_per_second * self.seconds
+        """How many forwards one step should cost; the least as long as nothing is known."""
+        return max(float(self.least), self.windows_per_second * self.seconds)
 
     def note(self, windows: int, seconds: float) -> None:
         """Learn from a step; later steps count more, the first one is slow."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from geodl_lab import settings
 from geodl_lab.checkpoints import begun_with
+from geodl_lab.devices import workers
 from geodl_lab.file_runs import FileRun, changed
 from geodl_lab.jobs.works import Part
 from geodl_lab.objects import Todo
@@ -15,6 +16,11 @@ from geodl_lab.runs import Run
 def side_of(run: Run) -> int:
     """Return the side in pixels that the parts of a run are near."""
     return settings.PART if run.planned.recipe.device == "cpu" else settings.CHUNK
+
+
+def at_once(run: Run) -> int:
+    """Return how many forwards of a run go side by side."""
+    return workers(run.planned.recipe.device, run.planned.recipe.threads)
 
 
 def as_parts(todo: Todo, run: Run) -> tuple[Part, ...]:

@@ -174,7 +174,8 @@ class Run:
             if computed.issuperset(missing.parts):
                 raise RunError("parts that were computed are missing again; the disk may be full")
             left = sum(part.windows for part in missing.parts)
-            pace = Pace(total=max(missing.windows, left), done=missing.windows - left)
+            total = max(missing.windows, left)
+            pace = Pace(total=total, done=missing.windows - left, least=missing.at_once)
             with contextlib.suppress(CrashError):  # then it is asked again what is missing
                 computed |= self._feed(work, lane, missing.parts, pace)
 

@@ -51,10 +51,13 @@ class Missing:
         In the order to compute them; empty when the work can be finished.
     windows
         Forwards of all parts, finished ones included; for progress.
+    at_once
+        Forwards that a worker runs side by side: a step with fewer leaves cores idle.
     """
 
     parts: tuple[Part, ...] = ()
     windows: int = 0
+    at_once: int = 1
 
 
 @dataclass(frozen=True, slots=True)

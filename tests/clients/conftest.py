@@ -62,13 +62,18 @@ class Published:
     def _plain(self, count: int) -> list[tuple[tuple[float, float], str]]:
         with rasterio.open(self.cog) as file:
             values, palette, transform = file.read(1), file.colormap(1), file.transform
+            nothing = file.nodata
         rng, found = np.random.default_rng(5), []
         by_class: dict[int, int] = {}
         while len(found) < count:
             row, column = (int(rng.integers(8, side - 8)) for side in values.shape)
             around = values[row - 6 : row + 7, column - 6 : column + 7]
             value = int(values[row, column])
-            if (around == value).all() and by_class.get(value, 0) <= count // 3:
+            if (
+                value != nothing
+                and (around == value).all()
+                and by_class.get(value, 0) <= count // 3
+            ):
                 by_class[value] = by_class.get(value, 0) + 1
                 color = "#{:02x}{:02x}{:02x}".format(*palette[value][:3])
                 found.append((transform * (column + 0.5, row + 0.5), color))

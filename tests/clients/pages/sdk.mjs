@@ -41,7 +41,7 @@ window.draw = async ({ raster, features, token, extent, points }) => {
   const answer = { places };
   if (raster) {
     const pixels = await layers[0].fetchPixels(view.extent, 64, 64);
-    answer.pixels = pixels.pixelData.pixelBlock.pixels[0].length;
+    answer.pixels = (pixels.pixelData ?? pixels).pixelBlock.pixels[0].length;
     answer.fields = layers[0].rasterFields?.map((field) => field.name);
   }
   if (features) {
