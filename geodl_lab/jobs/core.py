@@ -21,12 +21,12 @@ from geodl_lab.jobs.listings import Listings
 from geodl_lab.jobs.locking import hold
 from geodl_lab.jobs.meters import Meters
 from geodl_lab.jobs.recipes import Recipe
-from geodl_lab.jobs.resolved import Resolved
+from geodl_lab.jobs.resolved import Call, Resolved
 from geodl_lab.jobs.retention import Retention
 from geodl_lab.jobs.run import Run, Tools
 from geodl_lab.jobs.runner import Runner, queue_of
 from geodl_lab.jobs.store import Store
-from geodl_lab.jobs.worker import ENVIRONMENT, Answer
+from geodl_lab.jobs.worker import UNTRUSTED_ENV, Answer
 from geodl_lab.jobs.workers import MODELS, STOPPING, Workers
 
 
@@ -232,8 +232,8 @@ class Core:
             self._meters, jobs, services, {**shown, f"{self._options.data_dir}/": ""},
         )  # fmt: skip
 
-    def _resolved(self, recipe: Recipe, caller: Caller, folder: Path) -> Resolved:
-        return self._resolve(recipe, self, caller, folder)
+    def _resolved(self, recipe: Recipe, caller: Caller, folder: Path, call: Call) -> Resolved:
+        return self._resolve(recipe, self, caller, folder, call)
 
     def _ended(self, run: Run, state: State) -> None:
         kind = str(run.job.recipe["kind"])
@@ -242,7 +242,7 @@ class Core:
             self._listings.forget_models()
 
 
-Resolve = Callable[[Recipe, Core, Caller, Path], Resolved]
+Resolve = Callable[[Recipe, Core, Caller, Path, Call], Resolved]
 
 
 def open_core(options: CoreOptions, *, resolve: Resolve | None = None) -> Core:
@@ -262,15 +262,18 @@ def open_core(options: CoreOptions, *, resolve: Resolve | None = None) -> Core:
     OptionError
         If the folder is in use by another server, or folder or database cannot be used.
     """
-    os.environ.update(ENVIRONMENT)
+    os.environ.update(UNTRUSTED_ENV)
     core = Core(options, resolve or _resolved_later)
     core.start()
     return core
 
 
-def _resolved_later(recipe: Recipe, core: Core, caller: Caller, folder: Path) -> Resolved:
+def _resolved_later(
+    recipe: Recipe, core: Core, caller: Caller, folder: Path, call: Call
+) -> Resolved:
     """Call `inputs.resolve`, whose libraries a server that starts does not wait for."""
-    return importlib.import_module("geodl_lab.jobs.inputs").resolve(recipe, core, caller, folder)
+    inputs = importlib.import_module("geodl_lab.jobs.inputs")
+    return inputs.resolve(recipe, core, caller, folder, call=call)
 
 
 class _Hand:

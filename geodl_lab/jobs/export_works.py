@@ -16,9 +16,9 @@ from geodl_lab.exports.frames import Frame, Wanted, frame_of
 from geodl_lab.exports.options import export_options
 from geodl_lab.exports.plans import Plan, items_of
 from geodl_lab.grid import Window
-from geodl_lab.jobs.rasters import UNTRUSTED_ENV
 from geodl_lab.jobs.recipes import Context, Export, Ref
 from geodl_lab.jobs.resolved import Resolved
+from geodl_lab.jobs.worker import UNTRUSTED_ENV
 from geodl_lab.jobs.works import Done, Missing, Part, Result, is_cancelled
 
 

@@ -26,9 +26,11 @@ from geodl_lab.addresses import checked_url, shown
 from geodl_lab.errors import AccessError, RasterError, first_line
 from geodl_lab.fetch import Fetcher
 from geodl_lab.grid import Window
-from geodl_lab.jobs.rasters import UNTRUSTED_ENV, check_raster
+from geodl_lab.jobs.rasters import check_raster
 from geodl_lab.jobs.recipes import Extent
 from geodl_lab.jobs.remote import answered, ask, below, crs_of, plain
+from geodl_lab.jobs.resolved import Call, call_here
+from geodl_lab.jobs.worker import UNTRUSTED_ENV
 from geodl_lab.staging import staged
 
 TYPES = {
@@ -107,7 +109,12 @@ def describe(url: str, fetcher: Fetcher) -> ImageService:
 
 
 def download_image(
-    service: ImageService, path: Path, fetcher: Fetcher, *, extent: Extent | None = None
+    service: ImageService,
+    path: Path,
+    fetcher: Fetcher,
+    *,
+    extent: Extent | None = None,
+    call: Call = call_here,
 ) -> Path:
     """Fetch a service, or what of it lies in an extent and `MARGIN` around, as a GeoTIFF.
 
@@ -121,16 +128,25 @@ def download_image(
         The way out.
     extent
         In its own CRS; None is all.
+    call
+        Where the answers are opened.
 
     Raises
     ------
     AccessError
         If it is too large, the extent misses it, or an answer is not what was asked for.
     """
-    return download_window(service, path, fetcher, window=_window(service, extent))
+    return download_window(service, path, fetcher, window=_window(service, extent), call=call)
 
 
-def download_window(service: ImageService, path: Path, fetcher: Fetcher, *, window: Window) -> Path:
+def download_window(
+    service: ImageService,
+    path: Path,
+    fetcher: Fetcher,
+    *,
+    window: Window,
+    call: Call = call_here,
+) -> Path:
     """Fetch a window of a service's own grid as a GeoTIFF."""
     if (values := window.height * window.width * service.bands) > MOST_VALUES:
         raise AccessError(
@@ -140,9 +156,9 @@ def download_window(service: ImageService, path: Path, fetcher: Fetcher, *, wind
         )
     folder = path.with_name(f"{path.stem}-blocks")
     folder.mkdir(exist_ok=True)
-    blocks = {block: _fetch(service, block, folder, fetcher) for block in _cut(service, window)}
+    blocks = {b: _fetch(service, b, folder, fetcher, call) for b in _cut(service, window)}
     with staged(path, overwrite=True) as rough:
-        _join(service, window, blocks, rough)
+        call(_join, service, window, blocks, rough)
     shutil.rmtree(folder)
     return path
 
@@ -234,7 +250,9 @@ def _cut(service: ImageService, window: Window) -> Iterator[Window]:
             yield Window(y, x, min(service.side, bottom - y), min(service.side, right - x))
 
 
-def _fetch(service: ImageService, block: Window, folder: Path, fetcher: Fetcher) -> Path:
+def _fetch(
+    service: ImageService, block: Window, folder: Path, fetcher: Fetcher, call: Call
+) -> Path:
     """Fetch a block, unless an earlier run did, and check that it is what was asked for."""
     path = folder / f"{block.y}-{block.x}-{block.height}-{block.width}.tif"
     if path.exists():
@@ -243,7 +261,7 @@ def _fetch(service: ImageService, block: Window, folder: Path, fetcher: Fetcher)
         below(service.url, "exportImage"), folder / "answer.tif", _question(service, block),
         most_bytes=_most_bytes(service, block), most_seconds=600,
     )  # fmt: skip
-    _check(service, block, answer)
+    call(_check, service, block, answer)
     return answer.rename(path)
 
 

@@ -28,7 +28,7 @@ from geodl_lab.jobs.model_inputs import ModelInputs
 from geodl_lab.jobs.rasters import check_raster
 from geodl_lab.jobs.recipes import Context, Extent, Recipe, Ref
 from geodl_lab.jobs.remote import kind_of
-from geodl_lab.jobs.resolved import Resolved
+from geodl_lab.jobs.resolved import Call, Resolved, call_here
 from geodl_lab.jobs.stores import raster_names
 from geodl_lab.jobs.works import is_cancelled
 
@@ -57,7 +57,9 @@ ENDINGS = (
 )
 
 
-def resolve(recipe: Recipe, core: Core, caller: Caller, folder: Path) -> Resolved:
+def resolve(
+    recipe: Recipe, core: Core, caller: Caller, folder: Path, *, call: Call = call_here
+) -> Resolved:
     """Return what the references of a recipe mean.
 
     Parameters
@@ -70,6 +72,8 @@ def resolve(recipe: Recipe, core: Core, caller: Caller, folder: Path) -> Resolve
         Whose job it is.
     folder
         The job's; what is fetched is written to its folders ``inputs`` and ``model``.
+    call
+        Where files of others are opened: they may take down who does it.
 
     Raises
     ------
@@ -83,7 +87,7 @@ def resolve(recipe: Recipe, core: Core, caller: Caller, folder: Path) -> Resolve
         If the job is cancelled meanwhile.
     """
     context = getattr(recipe, "context", None) or Context()
-    inputs = Inputs(core, caller, folder, context.extent)
+    inputs = Inputs(core, caller, folder, context.extent, call)
     rasters: dict[Ref, tuple[Path, ...]] = {}
     features: dict[Ref, Path] = {}
     for ref in filter(None, (context.cell_size_of, context.snap_to)):
@@ -112,7 +116,7 @@ class Inputs:
 
     Parameters
     ----------
-    core, caller, folder
+    core, caller, folder, call
         As in `resolve`.
     extent
         What is fetched of image services; None is all.
@@ -122,6 +126,7 @@ class Inputs:
     caller: Caller
     folder: Path
     extent: Extent | None = None
+    call: Call = call_here
 
     @functools.cached_property
     def fetcher(self) -> Fetcher:
@@ -146,7 +151,7 @@ class Inputs:
         """Return the raster files, or the one vector file, of a reference."""
         match ref.kind:
             case "store":
-                return _checked(self._stored(ref.value))
+                return self._checked(self._stored(ref.value))
             case "service":
                 return _published(self.core.catalog.service(ref.value, self.caller))
             case "item":
@@ -194,16 +199,16 @@ class Inputs:
         for ending in PARTS:
             with contextlib.suppress(AccessError):
                 parts[ending] = self.core.store_path(reference[: -len(".shp")] + ending)
-        return path if path.exists() else convert_shapefile(parts, path)
+        return path if path.exists() else self.call(convert_shapefile, parts, path)
 
     def _of_item(self, id: str) -> tuple[Path, ...]:
         item = self.core.item(id, self.caller)
         if item.service:
             return _published(self.core.catalog.service(item.service, self.caller))
         if item.store:
-            return _checked(self._stored(item.store))
+            return self._checked(self._stored(item.store))
         if item.file:
-            return _checked((Path(item.file),))
+            return self._checked((Path(item.file),))
         raise AccessError(f"the item {id!r} ({item.title!r}) is no raster and no features")
 
     def _item_file(self, id: str) -> Path:
@@ -225,7 +230,7 @@ class Inputs:
         if not path.exists():
             self.fetcher.download(url, path, most_bytes=MOST_BYTES)
         try:
-            return _checked((path,))
+            return self._checked((path,))
         except (AccessError, RasterError) as error:  # they know only the name that it got here
             raise type(error)(
                 f"what {shown(checked_url(url))} answered cannot be used: {error}"
@@ -238,14 +243,19 @@ class Inputs:
             return path
         service = describe(url, self.fetcher)
         if grid_only:
-            return download_window(service, path, self.fetcher, window=Window(0, 0, 1, 1))
-        return download_image(service, path, self.fetcher, extent=extent)
+            one = Window(0, 0, 1, 1)
+            return download_window(service, path, self.fetcher, window=one, call=self.call)
+        return download_image(service, path, self.fetcher, extent=extent, call=self.call)
 
     def _features(self, url: str) -> Path:
         from geodl_lab.jobs.feature_services import download_features  # noqa: PLC0415  (slow)
 
         path = self._place(url, ending=".gpkg")
         return path if path.exists() else download_features(url, path, self.fetcher)
+
+    def _checked(self, paths: tuple[Path, ...]) -> tuple[Path, ...]:
+        """Check files that are not our own."""
+        return self.call(_check, paths)
 
     def _place(self, key: str, *, ending: str) -> Path:
         """Return the place of something that is fetched, the same whenever it is asked for."""
@@ -255,8 +265,7 @@ class Inputs:
         return folder / f"{name}{ending if ending in ENDINGS else '.tif'}"
 
 
-def _checked(paths: tuple[Path, ...]) -> tuple[Path, ...]:
-    """Check files that are not our own."""
+def _check(paths: tuple[Path, ...]) -> tuple[Path, ...]:
     if len(paths) == 1 and vectors.ending_of(paths[0]):
         return (vectors.check_vector(paths[0]),)
     return tuple(check_raster(path) for path in paths)

@@ -191,7 +191,7 @@ def make_labelled(work: LabelWork, folder: Path) -> Result:
         "classes": [{"value": c.value, "name": c.name, "color": c.color} for c in classes],
         "provenance": provenance(first.run),
     }
-    return Result(FILES, values, work.messages())
+    return Result(FILES, values, warnings=work.warnings())
 
 
 def _features(

@@ -25,14 +25,7 @@ from rasterio.enums import Interleaving
 from rasterio.windows import Window
 
 from geodl_lab.errors import RasterError, first_line
-
-UNTRUSTED_ENV = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_PAM_ENABLED": "NO",
-    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
-}
-"""Settings of GDAL under which the server and its workers run: files beside a raster are not read,
-such as ``.aux.xml``, which may name others, and ``/vsicurl`` and its like open nothing."""
+from geodl_lab.jobs.worker import UNTRUSTED_ENV
 
 MAGIC = {
     b"II*\0": "GTiff", b"MM\0*": "GTiff", b"II+\0": "GTiff", b"MM\0+": "GTiff",

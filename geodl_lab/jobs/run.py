@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import functools
 import logging
 import shutil
 import threading
@@ -27,7 +28,7 @@ from geodl_lab.jobs.meters import Meters
 from geodl_lab.jobs.pace import Pace, batches
 from geodl_lab.jobs.publishing import done_message, find_place, publish
 from geodl_lab.jobs.recipes import Export, Recipe, from_json
-from geodl_lab.jobs.resolved import Resolved
+from geodl_lab.jobs.resolved import Call, Resolved
 from geodl_lab.jobs.store import Store
 from geodl_lab.jobs.worker import Answer, StepError
 from geodl_lab.jobs.workers import FILES, MODELS, Lane, Workers
@@ -35,7 +36,7 @@ from geodl_lab.jobs.works import CANCEL, Done, Part, Result, Work
 
 LOGGER = logging.getLogger("geodl_lab.jobs")
 
-Resolve = Callable[[Recipe, Caller, Path], Resolved]
+Resolve = Callable[[Recipe, Caller, Path, Call], Resolved]
 
 CRASHES = 3
 """How often the same part may take its worker along before the job fails."""
@@ -48,6 +49,17 @@ LOOK_SECONDS = 0.25
 
 COMPUTED = 95.0
 """Percent when all is computed; the rest is for the finish."""
+
+
+INPUTS = "inputs"
+"""The step that opens what a job is to read."""
+
+OTHER_INPUTS = "it opened the rasters or features of the job, of which one is damaged: give others"
+LESS = (
+    "ask for a smaller batch_size or a smaller extent, or have the server's operator look at its "
+    "memory and its log"
+)
+"""What to do where a worker dies again and again."""
 
 
 class Stopped(Exception):
@@ -63,8 +75,8 @@ class Tools:
     database, store, catalog, workers
         As their classes say.
     resolve
-        Turns the references of a recipe into files; called with it, who asked, and the job's
-        folder.
+        Turns the references of a recipe into files; called with it, who asked, the job's folder,
+        and what calls functions in a worker.
     meters
         Counts what is done.
     jobs, services
@@ -102,7 +114,7 @@ class Run:
         self._begun = time.monotonic()
         self._cancelled, self._stopping = threading.Event(), threading.Event()
         self._crashes: Counter[Any] = Counter()
-        self._said: set[str] = set()
+        self._said: set[str] | None = None
 
     def cancel(self) -> None:
         """Ask the job to stop; its step that runs notices between two forwards."""
@@ -156,12 +168,15 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         with _taken(tools.workers.lane(lane_name(recipe))) as lane:
             recipe = _on_device(recipe, lane)
-            resolved = tools.resolve(recipe, caller, self.folder)
+            resolved = tools.resolve(
+                recipe, caller, self.folder, functools.partial(self._call, lane)
+            )
             self._look()
             work = make_work(recipe, resolved, self.folder)
             self._say(Level.INFO, _started(recipe, work, lane))
             self._compute(work, lane)
         result: Result = self._step(_last_lane(tools.workers, lane), "finish", work.finish)
+        self._say(Level.WARNING, *result.warnings)
         self._say(Level.INFO, *result.messages)
         self._look()
         words = done_message(self.pixels, self.seconds)
@@ -210,6 +225,10 @@ class Run:
             with contextlib.suppress(BusyError):
                 self._tools.store.progress(self.job.id, COMPUTED * pace.share)
 
+    def _call(self, lane: Lane, function: Callable[..., Any], /, *args: Any) -> Any:
+        """Call a function that opens the job's inputs."""
+        return self._step(lane, INPUTS, functools.partial(function, *args))
+
     def _step(self, lane: Lane, what: str, function: Callable[[], Any]) -> Any:
         """Return what one step answers; it is tried again when its worker dies."""
         while True:
@@ -254,10 +273,9 @@ class Run:
         self._crashes.update(places)
         LOGGER.warning("job %s: its worker was %s", self.job.id, error, extra={"job": self.job.id})
         if (count := max(self._crashes[place] for place in places)) >= CRASHES:
+            advice = OTHER_INPUTS if INPUTS in places else LESS
             raise RunError(
-                f"the worker was {error}, {count} times at the same step; ask for a smaller "
-                "batch_size or a smaller extent, or have the server's operator look at its "
-                "memory and its log"
+                f"the worker was {error}, {count} times at the same step; {advice}"
             ) from error
         self._stopping.wait(count - 1)  # a cluster that was lost needs time to come back
 
@@ -269,7 +287,7 @@ class Run:
 
     def _say(self, level: Level, *texts: str) -> None:
         """Say what was not said before, also not before the server was started again."""
-        if level is Level.WARNING and not self._said:
+        if self._said is None:
             self._said = {message.text for message in self._tools.store.messages(self.job.id)}
         new = [text for text in dict.fromkeys(map(self._local, texts)) if text not in self._said]
         self._said.update(new)

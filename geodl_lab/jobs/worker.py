@@ -17,8 +17,13 @@ from typing import Any
 
 from geodl_lab.errors import GeodlError, RunError
 
-ENVIRONMENT = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
-"""What the server and its workers run with: files beside a raster are not read."""
+UNTRUSTED_ENV = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_PAM_ENABLED": "NO",
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
+}
+"""Settings of GDAL under which the server and its workers run: files beside a raster are not read,
+such as ``.aux.xml``, which may name others, and ``/vsicurl`` and its like open nothing."""
 
 _ONE_AT_A_TIME = threading.Lock()
 _PR_SET_PDEATHSIG = 1
@@ -82,7 +87,7 @@ def run_step(function: Callable[..., Any], *args: Any) -> Answer:
 
     Steps of one process wait for each other: each has the machine, and its warnings, for itself.
     """
-    os.environ.update(ENVIRONMENT)  # a worker of Dask was not started by us
+    os.environ.update(UNTRUSTED_ENV)  # a worker of Dask was not started by us
     with _ONE_AT_A_TIME, _heard() as heard:
         try:
             value, error = function(*args), None

@@ -23,7 +23,7 @@ def fakes():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(make.MAKERS, Classify, fake_works.make)
         patch.setattr(workers, "find_devices", fake_works.one_device)
-        for name in worker.ENVIRONMENT:
+        for name in worker.UNTRUSTED_ENV:
             patch.setenv(name, "")  # put back what the core sets
         yield fake_works
 

@@ -39,8 +39,10 @@ def classify(parts=3, *, service="", item="", share=None, device="auto", **argum
     )
 
 
-def resolve(recipe, core, caller, folder):
-    return Resolved(model="fake")
+def resolve(recipe, core, caller, folder, call):
+    resolved = Resolved(model="fake")
+    call(make(recipe, resolved, folder).open_inputs)
+    return resolved
 
 
 def make(recipe, resolved, folder):
@@ -55,6 +57,9 @@ class FakeWork:
 
     def asked(self, name, default=0):
         return dict(self.arguments).get(name, default)
+
+    def open_inputs(self):
+        self._once("crash_inputs")
 
     def missing(self):
         self._once("crash_missing")
@@ -76,7 +81,10 @@ class FakeWork:
         result.mkdir(exist_ok=True)
         (result / "all.txt").write_text("".join(lines))
         (result / "beside.txt").write_text("beside")
-        return Result({"raster": str(result / "all.txt")}, {"count": len(lines)}, ("It is fake.",))
+        return Result({"raster": str(result / "all.txt")}, {"count": len(lines)}, ("It is fake.",), self._odd())
+
+    def _odd(self):
+        return ("padding was raised",) if self.asked("odd") else ()
 
     def _compute(self, part):
         number = part.window.y

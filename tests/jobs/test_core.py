@@ -22,6 +22,14 @@ def submit(core, recipe, caller=ANN, **options):
     return core.submit(recipe, caller, request={"task": "T"}, **options)
 
 
+def gone(folder):
+    """Tell whether a folder goes soon: that happens after a job's end is written."""
+    deadline = time.monotonic() + 10
+    while folder.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not folder.exists()
+
+
 def texts(core, job):
     return [message.text for message in core.messages(job)]
 
@@ -41,7 +49,7 @@ def test_a_job_runs_says_so_and_publishes(core, ended, name):
     assert (queued, said) == ("The job is queued.", "It is fake.")
     assert started == "The job is started: classify with fake on cpu."
     assert last.startswith("The job is done: 0.003 million pixels in ")
-    assert not (core.options.data_dir / "jobs" / job.id).exists()
+    assert gone(core.options.data_dir / "jobs" / job.id)
 
 
 def test_jobs_and_results_are_seen_by_their_key_and_the_admin(core, ended):
@@ -81,7 +89,7 @@ def test_an_item_is_replaced_as_a_whole_when_the_job_succeeds_only(core, ended, 
 def test_an_error_is_the_last_message_without_our_folders(core, ended):
     job = ended(core, submit(core, classify(2, fail_at=1, fail="geodl")))
     assert (job.state, texts(core, job)[-1]) == (State.FAILED, "x: the disk is full")
-    assert not (core.options.data_dir / "jobs" / job.id).exists()
+    assert gone(core.options.data_dir / "jobs" / job.id)
 
 
 def test_an_unexpected_error_is_one_sentence_and_a_trace_in_the_log(core, ended, caplog):
@@ -98,6 +106,12 @@ def test_warnings_of_the_package_are_said_once(core, ended):
     assert said == [(Level.WARNING, "this is a warning")]
 
 
+def test_what_a_work_warns_of_is_a_warning(core, ended):
+    job = ended(core, submit(core, classify(1, odd=True)))
+    said = {(m.level, m.text) for m in core.messages(job)}
+    assert {(Level.WARNING, "padding was raised"), (Level.INFO, "It is fake.")} <= said
+
+
 def test_a_worker_that_is_killed_fails_no_job(core, ended):
     job = ended(core, submit(core, classify(4, crash_at=2, crash=2)))
     assert job.state is State.SUCCEEDED
@@ -112,6 +126,7 @@ def test_a_worker_that_is_killed_fails_no_job(core, ended):
             {"crash_at": 1, "crash": 9},
             r"killed by signal 9 (SIGKILL): probably out of memory, 3 times",
         ),
+        ({"crash_inputs": 9, "signal": 11}, "3 times at the same step; it opened the rasters"),
         ({"crash_missing": 9, "signal": 11}, "killed by signal 11 (SIGSEGV), 3 times"),
         ({"crash_finish": 9}, "killed by signal 9 (SIGKILL): probably out of memory, 3 times"),
     ],

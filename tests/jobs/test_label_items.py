@@ -85,7 +85,7 @@ def test_features_get_the_labels_of_recognize(scene, model, trees, tmp_path):
     assert [part.windows for part in work.missing().parts] == [8, 8, 4]
     result, truth = run(work), geopandas.read_file(trees)
     found, truth = read(result), truth.drop(index=4)
-    assert result.messages == ("1 features lie outside the raster and got no label",)
+    assert result.warnings == ("1 features lie outside the raster and got no label",)
     truth = recognize(open_raster(scene), model, features=truth)
     assert found.label.isna().sum() == 1 and np.isnan(found.score[4])
     found = found.drop(index=4)

@@ -13,7 +13,8 @@ from PIL import Image
 from rasterio.transform import from_origin
 
 from geodl_lab.errors import RasterError
-from geodl_lab.jobs.rasters import UNTRUSTED_ENV, check_raster
+from geodl_lab.jobs.rasters import check_raster
+from geodl_lab.jobs.worker import UNTRUSTED_ENV
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 PIXELS = np.arange(3 * 80 * 64, dtype=np.uint8).reshape(3, 80, 64)

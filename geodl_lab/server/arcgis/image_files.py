@@ -15,7 +15,8 @@ import rasterio.errors
 from rasterio.io import DatasetReader
 
 from geodl_lab.errors import RasterError
-from geodl_lab.jobs.rasters import MAGIC, UNTRUSTED_ENV
+from geodl_lab.jobs.rasters import MAGIC
+from geodl_lab.jobs.worker import UNTRUSTED_ENV
 
 
 @dataclass(frozen=True, slots=True)
