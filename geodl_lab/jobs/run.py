@@ -41,7 +41,7 @@ Resolve = Callable[[Recipe, Caller, Path, Call], Resolved]
 CRASHES = 3
 """How often the same part may take its worker along before the job fails."""
 
-CANCEL_SECONDS = 10.0
+CANCEL_SECONDS = 5.0
 """How long a cancelled step may take to notice before its worker is killed."""
 
 LOOK_SECONDS = 0.25
@@ -133,11 +133,11 @@ class Run:
         except Stopped:
             self._persist(lambda: self._tools.store.release(self.job.id))
             return None
+        shutil.rmtree(self.folder, ignore_errors=True)  # first: to write an end needs room, too
         if text:
             level = Level.ERROR if state is State.FAILED else Level.INFO
             last = [Message(level, text, time.time())]
             self._persist(lambda: self._tools.store.end(self.job.id, state, last))
-        shutil.rmtree(self.folder, ignore_errors=True)
         return state
 
     @property

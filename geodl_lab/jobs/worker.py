@@ -128,7 +128,9 @@ def _send(connection: Connection, answer: Answer) -> None:
 
 def _told(error: BaseException) -> Exception:
     if isinstance(error, GeodlError):
-        return error
+        # Alone: its causes, of other libraries, may be nothing that can be sent.
+        error.__cause__ = error.__context__ = None
+        return error.with_traceback(None)
     if isinstance(error, MemoryError):
         return RunError("the worker has no memory left; ask for a smaller batch_size or raster")
     return StepError(type(error).__name__, traceback.format_exc())

@@ -92,6 +92,18 @@ def test_an_error_is_the_last_message_without_our_folders(core, ended):
     assert gone(core.options.data_dir / "jobs" / job.id)
 
 
+def test_a_job_leaves_the_disk_before_its_end_is_written(core, ended, monkeypatch):
+    write, there = core._store.end, []
+
+    def end(id, *args):
+        there.append((core.options.data_dir / "jobs" / id).exists())
+        write(id, *args)
+
+    monkeypatch.setattr(core._store, "end", end)  # which a full disk would refuse
+    ended(core, submit(core, classify(2, fail_at=1, fail="geodl")))
+    assert there == [False]
+
+
 def test_an_unexpected_error_is_one_sentence_and_a_trace_in_the_log(core, ended, caplog):
     job = ended(core, submit(core, classify(2, fail_at=1, fail="odd")))
     text = texts(core, job)[-1]

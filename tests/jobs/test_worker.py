@@ -33,6 +33,25 @@ def test_our_errors_come_back_as_they_are():
         run_step(raises, OutputError, "disk full").get()
 
 
+class Unsendable(Exception):
+    def __init__(self, first, second):
+        super().__init__()
+
+
+def raises_from():
+    try:
+        raise Unsendable(1, 2)
+    except Unsendable as error:
+        raise OutputError("disk full") from error
+
+
+def test_our_errors_come_back_without_their_causes():
+    # distributed has errors pickled with all their causes, which not all of them survive
+    answer = run_step(raises_from)
+    assert str(answer.error) == "disk full" and answer.error.__traceback__ is None
+    assert answer.error.__cause__ is None and answer.error.__context__ is None
+
+
 def test_others_come_back_as_their_name_and_trace():
     with pytest.raises(StepError, match="ZeroDivisionError") as caught:
         run_step(raises, ZeroDivisionError).get()

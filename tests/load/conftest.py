@@ -117,6 +117,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     yield one
     with contextlib.suppress(AttributeError, ProcessLookupError):
         os.killpg(one.process.pid, signal.SIGKILL)
+        one.process.wait()
 
 
 def write_scene(path: Path, seed: int, side: int) -> None:
