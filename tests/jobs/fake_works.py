@@ -82,7 +82,12 @@ class FakeWork:
         result.mkdir(exist_ok=True)
         (result / "all.txt").write_text("".join(lines))
         (result / "beside.txt").write_text("beside")
-        return Result({"raster": str(result / "all.txt")}, {"count": len(lines)}, ("It is fake.",), self._odd())
+        return Result(
+            {"raster": str(result / "all.txt")},
+            {"count": len(lines)},
+            ("It is fake.",),
+            self._odd(),
+        )
 
     def _odd(self):
         return ("padding was raised",) if self.asked("odd") else ()
