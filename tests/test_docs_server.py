@@ -60,10 +60,10 @@ class Block:
     text: str
 
 
-def blocks() -> list[Block]:
-    """Return the blocks of the page in order."""
-    found = re.finditer(r"^```(\w[^\n]*)\n(.*?)^```$", TEXT, re.S | re.M)
-    return [Block(one[1], TEXT[: one.start()].count("\n") + 1, one[2]) for one in found]
+def blocks(text: str = TEXT) -> list[Block]:
+    """Return the blocks of a page in order."""
+    found = re.finditer(r"^```(\w[^\n]*)\n(.*?)^```$", text, re.S | re.M)
+    return [Block(one[1], text[: one.start()].count("\n") + 1, one[2]) for one in found]
 
 
 @dataclass
@@ -148,7 +148,8 @@ def run_arcgis(reader: Reader, text: str) -> None:
         f"import sys; sys.path.insert(0, {str(ROOT / 'tests' / 'clients')!r}); import stand_ins\n"
     )
     reader.run(os.environ["GEODL_ARCGIS_PYTHON"], "-W", "ignore", "-c", begin + text)
-    assert "class: " in reader.said and re.search(r"trees: [1-9]", reader.said)
+    assert reader.said.count("class: ") == text.count('print("class:')
+    assert len(re.findall(r"trees: [1-9]", reader.said)) == text.count('print("trees:')
 
 
 def run_qgis(reader: Reader, text: str) -> None:
@@ -298,11 +299,26 @@ def test_every_block_is_of_a_known_kind():
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("arcgis")
-def test_the_page_runs(reader, small_windows, monkeypatch, recwarn):
+def test_the_page_runs(reader, small_windows, monkeypatch):
     monkeypatch.undo()  # of small windows: servers run models as they are, and so do we
     kinds = EVERYDAY if os.environ.get("GEODL_ARCGIS_PYTHON") else EVERYDAY - {"python arcgis"}
     do_page(reader, kinds)
     check_what_came(reader.folder)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("arcgis")
+@pytest.mark.skipif(
+    not os.environ.get("GEODL_ARCGIS_PYTHON"), reason="GEODL_ARCGIS_PYTHON names no Python"
+)
+def test_the_readme_runs(reader, small_windows, monkeypatch):
+    monkeypatch.undo()
+    scene = next(block for block in blocks() if block.kind == "python")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    said = [block for block in blocks(text) if block.kind in ("bash", "python arcgis")]
+    for block in (scene, *said):
+        reader.do(block)
+    assert "/Hosted/landcover/ImageServer" in reader.said
 
 
 @pytest.mark.parametrize("kind", sorted(DO.keys() - {"bash", "python"}))
@@ -356,6 +372,19 @@ def test_every_option_that_the_page_names_is_one():
     assert {name for one in serve_options() if not one.hidden for name in one.opts} <= set(rows) | {
         "--help"
     }
+
+
+@pytest.mark.parametrize("folder", ["exports", "jobs", "server", "server/arcgis"])
+def test_the_map_of_the_code_names_every_module(folder):
+    rows = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()
+    named = {
+        name.rpartition("/")[2]
+        for row in rows
+        if row.startswith(f"| `{folder}/")
+        for name in re.findall(r"`([\w/]+)`", row.split("|")[1])
+    }
+    there = {file.stem for file in (ROOT / "geodl_lab" / folder).glob("*.py")} - {"__init__"}
+    assert named >= there, there - named
 
 
 def serve_options() -> list:
