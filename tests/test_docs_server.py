@@ -194,7 +194,7 @@ def run_javascript(reader: Reader, text: str) -> None:
         str(packages / ".bin" / "esbuild"), str(site / "map.mjs"),
         f"{packages}/@arcgis/core/core/workers/RemoteClient.js", "--bundle", "--format=esm",
         "--splitting", f"--outdir={site}", "--entry-names=[name]", "--loader:.wasm=file",
-        *(f"--loader:.{kind}=dataurl" for kind in ("woff2", "woff", "ttf", "svg", "png")),
+        *(f"--loader:.{kind}=dataurl" for kind in ("woff2", "woff", "ttf", "svg", "png", "gif")),
         "--log-level=error",
     )  # fmt: skip
     (site / "map.html").write_text(
