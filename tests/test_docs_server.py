@@ -374,6 +374,18 @@ def test_every_option_that_the_page_names_is_one():
     }
 
 
+def test_what_the_page_explains_is_what_the_server_says():
+    files = (ROOT / "geodl_lab").rglob("*.py")
+    source = re.sub(r'"\s*\n\s*f?"', "", "\n".join(file.read_text("utf-8") for file in files))
+    rows = TEXT.partition("## Troubleshooting")[2].splitlines()
+    cells = [row.split("|")[1] for row in rows if row.startswith("|")]
+    said = [text for cell in cells for text in re.findall(r"`([^`]+)`", cell)]
+    assert len(said) > 8
+    for text in said:
+        for part in re.split(r"\.\.\.|'scenes/x\.tif'|9 \(SIGKILL\)", text):
+            assert part.strip() in source, part
+
+
 @pytest.mark.parametrize("folder", ["exports", "jobs", "server", "server/arcgis"])
 def test_the_map_of_the_code_names_every_module(folder):
     rows = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()
