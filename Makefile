@@ -59,7 +59,7 @@ test-clients: $(VENV)/.ready  ## real client programs against the server
 	GEODL_ARCGIS_PYTHON=$$(scripts/ensure_arcgis.sh $(ARCGIS) $(PYTHON)) && \
 	GEODL_QGIS_PYTHON=$$(scripts/ensure_qgis.sh) && \
 	GEODL_WEB_CLIENTS=$$(scripts/ensure_web_clients.sh $(WEB_CLIENTS)) && \
-	$(BIN)/python -m pytest tests/clients -m clients
+	$(BIN)/python -m pytest tests/clients tests/test_docs_server.py -m clients
 
 test-load: $(VENV)/.ready  ## many requests at once against the server, and kill -9
 	@$(BIN)/python -m pytest tests/load -m load

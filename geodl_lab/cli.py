@@ -81,15 +81,23 @@ Store = Annotated[
 ]
 ApiKey = Annotated[
     list[str] | None,
-    typer.Option(envvar="GEODL_API_KEY", help="Key of a client; made when there is none."),
+    typer.Option(
+        metavar="KEY", envvar="GEODL_API_KEY", help="Key of a client; made when there is none."
+    ),
 ]
 AdminKey = Annotated[
-    str, typer.Option(envvar="GEODL_ADMIN_KEY", help="Key that sees everybody's jobs.")
+    str,
+    typer.Option(metavar="KEY", envvar="GEODL_ADMIN_KEY", help="Key that sees everybody's jobs."),
 ]
 NoAuth = Annotated[bool, typer.Option("--no-auth", help="Ask for no key; only on a loopback host.")]
-Pem = Annotated[Path | None, typer.Option(metavar="FILE", help="For https, in PEM.")]
+TlsCert = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Certificate for https, in PEM.")
+]
+TlsKey = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Its key, in PEM, without a password.")
+]
 SelfSigned = Annotated[
-    bool, typer.Option("--self-signed", help="https with a certificate made here.")
+    bool, typer.Option("--self-signed", help="https, with an authority made here.")
 ]
 TlsHost = Annotated[
     list[str] | None, typer.Option(metavar="NAME", help="One more name for that certificate.")
@@ -99,14 +107,15 @@ UrlHost = Annotated[
     typer.Option(metavar="HOST", help="Host that may be asked though its address is private."),
 ]
 Database = Annotated[
-    str, typer.Option(envvar="GEODL_DATABASE", help="SQLAlchemy URL; SQLite by default.")
+    str,
+    typer.Option(metavar="URL", envvar="GEODL_DATABASE", help="SQLAlchemy URL; SQLite by default."),
 ]
-Size = Annotated[str, typer.Option(metavar="SIZE", help="Bytes, such as 500M or 4G.")]
-KeepDays = Annotated[
-    str, typer.Option(metavar="N|never", help="Age at which finished jobs' files go.")
-]
+MaxForm = Annotated[str, typer.Option(metavar="SIZE", help="Largest form, such as 16M.")]
+MaxUpload = Annotated[str, typer.Option(metavar="SIZE", help="Largest file that is sent.")]
+UploadQuota = Annotated[str, typer.Option(metavar="SIZE", help="Most that a key sends in a day.")]
+KeepDays = Annotated[str, typer.Option(metavar="N|never", help="Days that finished jobs are kept.")]
 KeepBytes = Annotated[
-    str | None, typer.Option(metavar="SIZE", help="Most bytes of finished jobs' files.")
+    str | None, typer.Option(metavar="SIZE", help="Most that finished jobs' files take.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 
@@ -218,18 +227,20 @@ def serve(
     admin_key: AdminKey = "",
     no_auth: NoAuth = False,
     store: Store = None,
-    tls_cert: Pem = None,
-    tls_key: Pem = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     self_signed: SelfSigned = False,
     tls_host: TlsHost = None,
-    scheduler: Annotated[str, typer.Option(help="Dask scheduler, tcp://...")] = "",
+    scheduler: Annotated[str, typer.Option(metavar="URL", help="Dask scheduler, tcp://...")] = "",
     allow_url_host: UrlHost = None,
     database: Database = "",
-    queue_limit: Annotated[int, typer.Option(help="Most jobs that wait.")] = 10_000,
-    rate_limit: Annotated[float, typer.Option(help="Requests a second for a key.")] = 200.0,
-    max_form: Size = "16M",
-    max_upload: Size = "4G",
-    upload_quota: Size = "64G",
+    queue_limit: Annotated[int, typer.Option(help="Most jobs that wait; then 503.")] = 10_000,
+    rate_limit: Annotated[
+        float, typer.Option(help="Requests a second for a key; then 429.")
+    ] = 200.0,
+    max_form: MaxForm = "16M",
+    max_upload: MaxUpload = "4G",
+    upload_quota: UploadQuota = "64G",
     keep_days: KeepDays = "30",
     keep_bytes: KeepBytes = None,
     log_format: Annotated[str, typer.Option(help="text or json.")] = "text",

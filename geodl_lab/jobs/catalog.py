@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from sqlalchemy import Connection, Row, Table, delete, insert, or_, select, update
@@ -177,9 +178,30 @@ class Catalog:
             uploads = connection.scalars(select(ITEMS.c.file).where(ITEMS.c.file != "")).all()
         return {*named, *uploads}
 
+    def move_to(self, folder: Path) -> None:
+        """Name all files below a data folder, which may have been moved, or restored, to here."""
+
+        def change(connection: Connection) -> None:
+            for name, files in connection.execute(select(SERVICES.c.name, SERVICES.c.files)).all():
+                here = {role: _below(folder, f"services/{name}", at) for role, at in files.items()}
+                if here != files:
+                    one = update(SERVICES).where(SERVICES.c.name == name)
+                    connection.execute(one.values(files=here))
+            for id, file in connection.execute(select(ITEMS.c.id, ITEMS.c.file)).all():
+                if (moved := _below(folder, f"uploads/{id}", file)) != file:
+                    connection.execute(update(ITEMS).where(ITEMS.c.id == id).values(file=moved))
+
+        self._database.write(change)
+
     def _find(self, table: Table, condition: Any) -> Row[Any] | None:
         with self._database.read() as connection:
             return connection.execute(select(table).where(condition)).first()
+
+
+def _below(folder: Path, place: str, path: str) -> str:
+    """Return where in a data folder a file is that lay at a place (services/NAME) of another."""
+    _, found, rest = path.rpartition(f"/{place}/")
+    return str(folder / place / rest) if found else path
 
 
 def new_item_id() -> str:

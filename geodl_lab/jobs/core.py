@@ -82,6 +82,7 @@ class Core:
             os.close(self._lock)
             raise
         self._store, self._catalog = Store(self._database), Catalog(self._database)
+        self._catalog.move_to(options.data_dir)
         self._workers, self._meters = Workers(options.scheduler), Meters()
         self._listings = Listings(options.stores, self.compute)
         self._runner = Runner(self._tools(), self._ended)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from geodl_lab.packages.formats import FORMATS
@@ -28,13 +28,15 @@ SCALINGS = (
 def formats_table() -> str:
     """Return what `geodl_lab.open_model` opens."""
     head = ("format", "files", "may hold", "needs trust", "written by")
-    return _table(head, [(f.name, f.files, f.holds, f.trust, f.writer or "-") for f in FORMATS])
+    return markdown_table(
+        head, [(f.name, f.files, f.holds, f.trust, f.writer or "-") for f in FORMATS]
+    )
 
 
 def scalings_table() -> str:
     """Return the kinds of value scaling."""
     lines = [(name, f"`{formula}`", where) for name, formula, where in SCALINGS]
-    return _table(("kind", "what the net is fed", "said by"), lines)
+    return markdown_table(("kind", "what the net is fed", "said by"), lines)
 
 
 def emd_table() -> str:
@@ -55,12 +57,12 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
-def filled(page: str) -> str:
+def filled(page: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:
     """Return a Markdown page with the tables between its markers made anew."""
 
     def table(found: re.Match[str]) -> str:
         name = found.group(1)
-        return f"<!-- table {name} -->\n\n{TABLES[name]()}\n<!-- end -->"
+        return f"<!-- table {name} -->\n\n{tables[name]()}\n<!-- end -->"
 
     return MARKED.sub(table, page)
 
@@ -68,10 +70,11 @@ def filled(page: str) -> str:
 def _keys(module: str) -> str:
     reader = importlib.import_module(f"geodl_lab.packages.{module}")
     keys = getattr(reader, "KEYS", {})
-    return _table(("key", "here"), [(f"`{key}`", what) for key, what in keys.items()])
+    return markdown_table(("key", "here"), [(f"`{key}`", what) for key, what in keys.items()])
 
 
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a table of Markdown; a bar in a cell becomes a slash."""
     ruled = [head, ["---"] * len(head), *lines]
     return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in ruled)
 

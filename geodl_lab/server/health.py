@@ -18,6 +18,10 @@ from geodl_lab.jobs.meters import Meters
 from geodl_lab.server.arcgis.web import NO_STORE
 
 SECONDS = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
+JOBS_METRICS = (
+    ("geodl_jobs", "Jobs that are kept, by state."),
+    ("geodl_queue_length", "Jobs that wait."),
+)
 METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH")
 
 router = APIRouter(tags=["server"])
@@ -97,9 +101,9 @@ class _Jobs(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Yield the gauges."""
-        gauge = GaugeMetricFamily("geodl_jobs", "Jobs that are kept, by state.", labels=["state"])
+        kept, waiting = JOBS_METRICS
+        gauge = GaugeMetricFamily(*kept, labels=["state"])
         for state in State:
             gauge.add_metric([state], self.counts.get(state, 0))
         yield gauge
-        waiting = self.counts.get(State.PENDING, 0)
-        yield GaugeMetricFamily("geodl_queue_length", "Jobs that wait.", value=waiting)
+        yield GaugeMetricFamily(*waiting, value=self.counts.get(State.PENDING, 0))

@@ -1,5 +1,8 @@
 """Services and items: seen by their owner, everybody, or an admin; filled as a whole."""
 
+import dataclasses
+from pathlib import Path
+
 import pytest
 
 from geodl_lab.errors import AccessError
@@ -53,6 +56,23 @@ def test_a_name_is_taken_once_whoever_owns_it(catalog):
         catalog.create("roofs", "features", "ben", second)
     with pytest.raises(AccessError, match="there is no item"):
         catalog.item(second.id, ADMIN)
+
+
+def test_a_data_folder_that_was_moved_names_its_files_where_they_are_now(catalog, database):
+    upload = item(title="photo")
+    upload = dataclasses.replace(upload, file=f"/old/uploads/{upload.id}/photo.tif")
+    catalog.create("roofs", "raster", "ann", item())
+    catalog.save(upload)
+    old = {"raster": "/old/services/roofs/j1/raster.tif"}
+    database.write(lambda c: catalogs.fill_service(c, "roofs", old, {}))
+    catalog.move_to(Path("/new/services"))
+    new = {
+        "/new/services/services/roofs/j1/raster.tif",
+        f"/new/services/uploads/{upload.id}/photo.tif",
+    }
+    assert catalog.files() == new
+    catalog.move_to(Path("/new/services"))
+    assert catalog.files() == new and catalog.service("roofs", ANN).version == 1
 
 
 def test_filling_counts_versions_and_a_transaction_that_fails_changes_nothing(catalog, database):

@@ -7,6 +7,7 @@ import pytest
 from fake_works import classify, one_device
 
 from geodl_lab.errors import AccessError, BusyError, OptionError
+from geodl_lab.jobs import retention
 from geodl_lab.jobs.core import CoreOptions, open_core
 from geodl_lab.jobs.job import Caller, Level, State
 
@@ -264,3 +265,17 @@ def test_items_of_stores_are_listed_and_found(opened, tmp_path):
 def test_endless_work_ends(core, ended):
     job = ended(core, submit(core, classify(1, endless=True)))
     assert "missing again" in texts(core, job)[-1]
+
+
+def test_a_data_folder_that_was_moved_keeps_its_results(opened, ended, name, tmp_path, monkeypatch):
+    first = opened()
+    ended(first, submit(first, classify(1, service=name)))
+    before = Path(first.catalog.service(name, ANN).files["raster"])
+    first.close(seconds=1)
+    (tmp_path / "data").rename(tmp_path / "moved")
+    monkeypatch.setattr(retention, "GRACE_SECONDS", 0.0)  # what nobody names goes at once
+    second = opened("moved")
+    second._retention.sweep(time.time() + 60)
+    after = Path(second.catalog.service(name, ANN).files["raster"])
+    assert after == tmp_path / "moved" / before.relative_to(tmp_path / "data")
+    assert after.read_text() == "0 0 0\n"
