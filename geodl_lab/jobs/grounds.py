@@ -130,7 +130,7 @@ def _area(extent: Extent, source: Path, grid: MapGrid) -> tuple[float, float, fl
     height, width = grid.shape_yx
     west, south, east, north = rasterio.transform.array_bounds(height, width, grid.transform)
     whole = west, min(south, north), east, max(south, north)  # rows may go up
-    if grid.crs is None and grid.transform.is_identity and extent.top <= 0:
+    if grid.crs is None and grid.transform.e > 0 and extent.top <= 0:
         bounds = extent.left, -extent.top, extent.right, -extent.bottom  # as image services say it
     if extent.crs and grid.crs is not None:
         crs = parse_crs(extent.crs)

@@ -233,9 +233,10 @@ def _check(file: FileId) -> None:
 
 
 def _upright(dataset: DatasetReader) -> Affine:
-    """Return the transform; rows of a photo go downwards as on every map."""
-    lies_nowhere = dataset.crs is None and dataset.transform.is_identity
-    return Affine(1, 0, 0, 0, -1, 0) if lies_nowhere else dataset.transform
+    """Return the transform; rows of a photo, or of a part of it, go downwards as on every map."""
+    grid = dataset.transform
+    rows_go_up = dataset.crs is None and grid.is_rectilinear and grid.b == 0 and grid.e > 0
+    return Affine(grid.a, 0, grid.c, 0, -grid.e, -grid.f) if rows_go_up else grid
 
 
 def _crs(dataset: DatasetReader) -> CRS | None:

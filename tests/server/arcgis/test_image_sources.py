@@ -107,3 +107,8 @@ def test_turned_rasters_lie_within_their_corners(save):
     source = published(service(save(np.zeros((1, 4, 5), "uint8"), transform=turn)))
     assert source.box == pytest.approx((100, 100, 112, 110))
     assert source.pixel_size == pytest.approx((2, 3))
+
+
+def test_rows_of_a_part_of_a_photo_go_downwards(save):
+    path = save(np.zeros((1, 4, 5), "uint8"), crs=None, transform=Affine.translation(20, 30))
+    assert published(service(path)).box == (20, -34, 25, -30)
