@@ -14,6 +14,7 @@ import rasterio
 import rasterio.errors
 from rasterio.io import DatasetReader
 
+from geodl_lab import settings
 from geodl_lab.errors import RasterError
 from geodl_lab.jobs.rasters import MAGIC, UNTRUSTED_ENV
 
@@ -76,6 +77,8 @@ class Pool:
     def use(self, file: FileId) -> Iterator[DatasetReader]:
         """Lend an open dataset; GDAL allows one thread at a time in each.
 
+        GDAL's cache of all of them is bounded: it would else grow to a twentieth of the machine.
+
         Raises
         ------
         RasterError
@@ -83,7 +86,8 @@ class Pool:
         """
         dataset = self._take(file) or _open(file)
         try:
-            yield dataset
+            with rasterio.Env(GDAL_CACHEMAX=settings.GDAL_CACHE):
+                yield dataset
         except BaseException:
             dataset.close()
             raise
