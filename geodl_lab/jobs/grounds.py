@@ -128,7 +128,10 @@ def _area(extent: Extent, source: Path, grid: MapGrid) -> tuple[float, float, fl
     """Return an extent in the raster's CRS, its outline brought there densely."""
     bounds = extent.left, extent.bottom, extent.right, extent.top
     height, width = grid.shape_yx
-    whole = rasterio.transform.array_bounds(height, width, grid.transform)
+    west, south, east, north = rasterio.transform.array_bounds(height, width, grid.transform)
+    whole = west, min(south, north), east, max(south, north)  # rows may go up
+    if grid.crs is None and grid.transform.e > 0 and extent.top <= 0:
+        bounds = extent.left, -extent.top, extent.right, -extent.bottom  # as image services say it
     if extent.crs and grid.crs is not None:
         crs = parse_crs(extent.crs)
         if crs != grid.crs:

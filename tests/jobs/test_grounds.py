@@ -100,3 +100,27 @@ def test_a_crs_that_is_none(scene, text):
             run_options(scene, Place(out_crs=text))
     with pytest.raises(OptionError, match="is no coordinate reference system that is known here"):
         parse_crs(text)
+
+
+def test_an_extent_of_a_raster_whose_rows_go_up(tmp_path):
+    path = tmp_path / "up.tif"
+    raster = make_raster((1, 90, 70))
+    transform = raster.rio.transform()
+    up = type(transform)(
+        transform.a, 0, transform.c, 0, -transform.e, transform.f + 90 * transform.e
+    )
+    with rasterio.open(
+        path, "w", driver="GTiff", count=1, height=90, width=70, dtype="uint8", transform=up,
+        crs=raster.rio.crs,
+    ):  # fmt: skip
+        pass
+    area = 400_001, 3_699_960, 400_020, 3_699_990
+    assert run_options(path, Place(extent=Extent(*area)))["area"] == area
+
+
+def test_an_extent_of_a_photo_is_as_its_image_service_says_it(tmp_path):
+    path = tmp_path / "photo.png"
+    with rasterio.open(path, "w", driver="PNG", count=1, height=90, width=70, dtype="uint8"):
+        pass
+    place = Place(extent=Extent(10, -40, 20, -5))
+    assert run_options(path, place)["area"] == (10, 5, 20, 40)

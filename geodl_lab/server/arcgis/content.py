@@ -18,6 +18,7 @@ from geodl_lab.errors import AccessError
 from geodl_lab.jobs.catalog import Item, ServiceKind, new_item_id
 from geodl_lab.jobs.core import Core
 from geodl_lab.jobs.job import Caller
+from geodl_lab.server.arcgis import downloads
 from geodl_lab.server.arcgis.items import (
     FEATURES,
     FOLDER,
@@ -52,7 +53,16 @@ async def one_item(request: Request, id: str) -> Response:
     """Tell of an item."""
     given = await parameters(request)
     item = await run_in_threadpool(item_of, request, id)
-    return respond(item_answer(item, base_url(request)), given)
+    files = await run_in_threadpool(_files, request, item)
+    return respond(item_answer(item, base_url(request)) | files, given)
+
+
+def _files(request: Request, item: Item) -> dict[str, Any]:
+    """Return where the files of an item's service are had."""
+    if not item.service:
+        return {}
+    service = core_of(request).catalog.service(item.service, caller_of(request))
+    return downloads.listed(service, f"{base_url(request)}/arcgis/rest/services")
 
 
 @router.get(ITEM + "/groups")

@@ -16,7 +16,7 @@ from geodl_lab.server.context import base_url, caller_of, core_of
 router = APIRouter(tags=["ArcGIS directory"])
 
 FORMATS = ("html", "json", "pjson")
-FOLDERS = {"system": "System", "hosted": "Hosted"}
+FOLDERS = {"system": "System", "hosted": "Hosted", "stores": "Stores"}
 TOOLS = {"name": "System/RasterAnalysisTools", "type": "GPServer"}
 KINDS = {"raster": "ImageServer", "features": "FeatureServer"}
 
@@ -99,13 +99,31 @@ async def folder(request: Request, folder: str) -> Response:
     if name is None:
         known = ", ".join(FOLDERS.values())
         raise ArcgisError(f"there is no folder {folder[:100]!r}; there are {known}", code=404)
-    found = [TOOLS] if name == "System" else await run_in_threadpool(_hosted, request)
+    found = await run_in_threadpool(LISTS[name], request)
     values = {"currentVersion": words.VERSION, "folders": [], "services": found}
     root = request.url.path.rstrip("/").rpartition("/")[0]
-    links = {one["name"]: f"{root}/{one['name']}/{one['type']}" for one in found}
+    links = {
+        one.get("description", one["name"]): f"{root}/{one['name']}/{one['type']}" for one in found
+    }
     return show(given, values, title=name, links=links)
+
+
+def _tools(request: Request) -> list[dict[str, str]]:
+    return [TOOLS]
 
 
 def _hosted(request: Request) -> list[dict[str, str]]:
     seen = core_of(request).catalog.services(caller_of(request))
     return [{"name": f"Hosted/{s.name}", "type": KINDS[s.kind]} for s in seen if s.kind in KINDS]
+
+
+def _stores(request: Request) -> list[dict[str, str]]:
+    """Return the rasters of stores, by the ids of their items; ``description`` is for people."""
+    items = [one for one in core_of(request).items(caller_of(request)) if one.store]
+    return [
+        {"name": f"Stores/{one.id}", "type": "ImageServer", "description": one.store}
+        for one in sorted(items, key=lambda one: one.store)
+    ]
+
+
+LISTS = {"System": _tools, "Hosted": _hosted, "Stores": _stores}

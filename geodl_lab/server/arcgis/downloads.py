@@ -12,6 +12,7 @@ import io
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
 
@@ -38,6 +39,9 @@ MEDIA = {
 PIECE = 2**20
 """Bytes that are read at a time."""
 
+METHODS = ["GET", "HEAD", "POST"]
+"""POST is what the buttons of a page send, with the token in the form."""
+
 SERVERS = {"raster": "ImageServer", "features": "FeatureServer", "folder": ""}
 
 
@@ -56,29 +60,43 @@ def links(service: Service, services_url: str) -> dict[str, str]:
     return {name: f"{base}/{quote(name)}" for name in (*_files(service), *_archive(service))}
 
 
+def listed(service: Service, services_url: str) -> dict[str, Any]:
+    """Return what the description of a service or item says of its files."""
+    urls = links(service, services_url)
+    return {"downloads": [{"name": name, "url": url} for name, url in urls.items()]}
+
+
+def buttons(service: Service, services_path: str) -> dict[str, str]:
+    """Return words and paths for a page; ``services_path`` as in `links`, without the host."""
+    return {f"download {name}": path for name, path in links(service, services_path).items()}
+
+
+def services_path(request: Request) -> str:
+    """Return the path of ``rest/services`` as the client called it."""
+    path = request.url.path
+    return f"{path[: path.index('/rest/services')]}/rest/services"
+
+
 def services_url(request: Request) -> str:
     """Return the address of ``rest/services`` as the client called it."""
-    path = request.url.path
-    return f"{base_url(request)}{path[: path.index('/rest/services')]}/rest/services"
+    return base_url(request) + services_path(request)
 
 
 @router.api_route(
-    "/Hosted/{name}/{server}/download/{file:path}", methods=["GET", "HEAD"], response_model=None
+    "/Hosted/{name}/{server}/download/{file:path}", methods=METHODS, response_model=None
 )
 def download(name: str, server: str, file: str, request: Request) -> Response:
     """Answer a file of a service."""
     return _answer(name, file, request) if server in SERVERS.values() else _nothing(file)
 
 
-@router.api_route(
-    "/Hosted/{name}/download/{file:path}", methods=["GET", "HEAD"], response_model=None
-)
+@router.api_route("/Hosted/{name}/download/{file:path}", methods=METHODS, response_model=None)
 def download_folder(name: str, file: str, request: Request) -> Response:
     """Answer a file of an exported folder."""
     return _answer(name, file, request)
 
 
-@router.api_route("/Hosted/{name}/download.zip", methods=["GET", "HEAD"], response_model=None)
+@router.api_route("/Hosted/{name}/download.zip", methods=METHODS, response_model=None)
 def download_all(name: str, request: Request) -> Response:
     """Answer all files of a service as a zip, where it has several."""
     return _answer(name, f"{name}.zip", request)

@@ -41,7 +41,9 @@ def service(name: str, request: Request, given: Given) -> Response:
     published = _service(name, request)
     layer = _layer(published)
     values = feature_render.service_json(layer, name) | _itself(published, request)
-    return show(given, values, title=name, links={"layer 0": f"{request.url.path}/0"})
+    links = {"layer 0": f"{request.url.path}/0"}
+    links |= downloads.buttons(published, downloads.services_path(request))
+    return show(given, values, title=name, links=links)
 
 
 @router.get(f"{ROOT}/layers")
@@ -159,12 +161,11 @@ def _layer(service: Service) -> Layer:
 
 def _itself(service: Service, request: Request) -> dict[str, Any]:
     """Return what only we say of a service: its item and its files."""
-    urls = downloads.links(service, downloads.services_url(request))
     return {
         "serviceItemId": service.item,
         "lastEditDate": int(service.modified * 1000),
         "editingInfo": {"lastEditDate": int(service.modified * 1000)},
-        "downloads": [{"name": name, "url": url} for name, url in urls.items()],
+        **downloads.listed(service, downloads.services_url(request)),
     }
 
 

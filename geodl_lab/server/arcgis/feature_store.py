@@ -2,13 +2,13 @@
 
 The R-tree finds candidates by their boxes. A feature whose box lies inside a rectangle that is
 asked for is in; all others are compared exactly. So only features on the rim are read for it.
+Where many may lie in an area, their ids are found first (`feature_places.find`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 import shapely
 
-from geodl_lab.server.arcgis import feature_layer
+from geodl_lab.server.arcgis import feature_layer, feature_places
 from geodl_lab.server.arcgis.feature_layer import Layer
-from geodl_lab.server.arcgis.feature_query import Area, Query
+from geodl_lab.server.arcgis.feature_places import BOX, CHUNK, compare, decode, is_box, to_wkb
+from geodl_lab.server.arcgis.feature_query import Area, Order, Query
 from geodl_lab.server.arcgis.web import ArcgisError
 from geodl_lab.server.arcgis.where import Sql
 
@@ -28,14 +29,8 @@ SECONDS = 30.0
 """Longest time that a query may take."""
 
 FEW = 20_000
-"""Candidates up to which they are looked up one by one; of more, all features are gone through."""
+"""Candidates up to which they are looked up one by one."""
 
-CHUNK = 20_000
-
-_HEADS = (8, 40, 56, 56, 72)
-"""Bytes before the WKB of a GeoPackage geometry, by the kind of its envelope."""
-
-_BOX = "r.maxx >= ? AND r.minx <= ? AND r.maxy >= ? AND r.miny <= ?"
 _INSIDE = "(r.minx >= ? AND r.maxx <= ? AND r.miny >= ? AND r.maxy <= ?)"
 
 
@@ -70,8 +65,6 @@ class Store:
         The conditions but for the area, and all conditions.
     near
         What selects the ids of the features that lie as asked, where the R-tree can tell.
-    many
-        Whether so many may lie there that all features are gone through.
     """
 
     layer: Layer
@@ -80,7 +73,6 @@ class Store:
     plain: Sql
     filter: Sql
     near: Sql | None
-    many: bool
 
     def page(self) -> Page:
         """Return the features that are asked for, at most `Query.limit`."""
@@ -108,24 +100,13 @@ class Store:
             return self._all(f"SELECT count(*) FROM (SELECT DISTINCT {fields} {self._from})")[0][0]
         if not query.filtered:
             return self.layer.count
-        if (
-            self.near is not None
-            and query.area is not None
-            and _is_box(query.area)
-            and not self.plain.text
-        ):
-            found = self.connection.execute(*_counted(self.near))
-            return found.fetchone()[0]
-        if self.many:
-            return sum(len(keys) for keys, _ in self._scan())
+        if self.near is not None and _is_counted(self.query, self.plain):
+            return self.connection.execute(*_counted(self.near)).fetchone()[0]
         return self._all(f"SELECT count(*) {self._from}")[0][0]
 
     def ids(self) -> list[int]:
         """Return the object ids; of all pages, unless a number of them is asked for."""
         query, key = self.query, f"t.{self.layer.key}"
-        if self.many and not query.order:
-            keys = [key for keys, _ in self._scan() for key in keys.tolist()][query.offset :]
-            return keys[: query.count]
         limit = -1 if query.count is None else query.count
         rows = self._all(
             f"SELECT {key} {self._from}{_order_by(query, [], key)} LIMIT ? OFFSET ?",
@@ -138,7 +119,16 @@ class Store:
         """Return left, bottom, right, top of all features that are asked for; None without any."""
         if not self.query.filtered:
             return self.layer.bounds
-        found = [shapely.total_bounds(shapes) for _, shapes in self._scan() if len(shapes)]
+        shape = f"t.{self.layer.shape}"
+        has_shape = _and(
+            [*([self.filter] if self.filter.text else []), Sql(f"{shape} IS NOT NULL")]
+        )
+        cursor = self.connection.execute(
+            f"SELECT {shape} FROM {self.layer.table} t WHERE {has_shape.text}", has_shape.values
+        )
+        found = []
+        while rows := cursor.fetchmany(CHUNK):
+            found.append(feature_places.total_bounds([row[0] for row in rows]))
         if not found or np.isnan(found).all():
             return None
         low, high = np.nanmin(found, axis=0)[:2], np.nanmax(found, axis=0)[2:]
@@ -159,24 +149,6 @@ class Store:
             query.offset,
         )
         return Page(rows[: query.limit], None, len(rows) > query.limit)
-
-    def _scan(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield object ids and geometries of all features that are asked for, in chunks.
-
-        Where many lie in an area, whole chunks are compared: a call for each would take longer.
-        """
-        area = self.query.area if self.many else None
-        chosen = self.plain if self.many else self.filter
-        where = f" WHERE {chosen.text}" if chosen.text else ""
-        columns = f"t.{self.layer.key}, t.{self.layer.shape}"
-        cursor = self.connection.execute(
-            f"SELECT {columns} FROM {self.layer.table} t{where} ORDER BY 1", chosen.values
-        )
-        while rows := cursor.fetchmany(CHUNK):
-            keys = np.array([row[0] for row in rows], dtype=np.int64)
-            shapes = decode([row[1] for row in rows])
-            kept = slice(None) if area is None else compare(area, shapes)
-            yield keys[kept], shapes[kept]
 
     @property
     def _from(self) -> str:
@@ -213,17 +185,6 @@ def open_store(layer: Layer, query: Query) -> Iterator[Store]:
         raise ArcgisError(f"the query is not possible: {error}; ask for less at once") from error
 
 
-def decode(blobs: Sequence[bytes | None]) -> np.ndarray:
-    """Return the geometries (feature,) of a GeoPackage's blobs; None where there is none."""
-    wkb = np.empty(len(blobs), dtype=object)
-    wkb[:] = [None if blob is None else _wkb(blob) for blob in blobs]
-    return np.asarray(shapely.from_wkb(wkb))
-
-
-def _wkb(blob: bytes) -> bytes:
-    return blob[_HEADS[blob[3] >> 1 & 7] :]
-
-
 def _prepare(connection: sqlite3.Connection, layer: Layer, query: Query) -> Store:
     """Return the store of a query, its conditions as SQL."""
     plain = [] if query.where is None else [query.where]
@@ -231,15 +192,38 @@ def _prepare(connection: sqlite3.Connection, layer: Layer, query: Query) -> Stor
         ids = json.dumps(query.ids)
         plain.append(Sql(f"t.{layer.key} IN (SELECT value FROM json_each(?))", (ids,)))
     near = _near(layer, query.area)
-    many = near is not None and _are_many(connection, layer, near)
-    place = []
-    if near is not None:
+    place = [] if query.area is None else [_place(connection, layer, query, near, _and(plain))]
+    return Store(layer, query, connection, _and(plain), _and([*plain, *place]), near)
+
+
+def _place(
+    connection: sqlite3.Connection, layer: Layer, query: Query, near: Sql | None, plain: Sql
+) -> Sql:
+    """Return the condition that a feature lies in the query's area."""
+    assert query.area is not None
+    if near is None:
+        return _area(layer, query.area)
+    few = not _are_many(connection, layer, near)
+    if few or _is_counted(query, plain):
+        return Sql(f"t.{layer.key} IN ({near.text})", near.values)
+    if query.wants == "features" and query.offset < FEW and _is_by_id(layer, query):
         # The unary plus keeps SQLite from going through the R-tree first and sorting what it finds.
-        text = f"EXISTS ({near.text} AND r.id = +t.{layer.key})"
-        place = [Sql(text if many else f"t.{layer.key} IN ({near.text})", near.values)]
-    elif query.area is not None:
-        place = [_area(layer, query.area)]
-    return Store(layer, query, connection, _and(plain), _and([*plain, *place]), near, many)
+        return Sql(f"EXISTS ({near.text} AND r.id = +t.{layer.key})", near.values)
+    ids = json.dumps(feature_places.find(connection, layer, query.area).tolist())
+    connection.execute("CREATE TEMP TABLE found (id INTEGER PRIMARY KEY)")
+    connection.execute("INSERT INTO found SELECT value FROM json_each(?)", (ids,))
+    return Sql(f"t.{layer.key} IN (SELECT id FROM temp.found)")
+
+
+def _is_by_id(layer: Layer, query: Query) -> bool:
+    """Tell whether features come in the order of their ids, so that the first are soon found."""
+    return not query.distinct and query.order[:1] in ((), (Order(f"t.{layer.key}", False),))
+
+
+def _is_counted(query: Query, plain: Sql) -> bool:
+    """Tell whether the R-tree alone can count: no other condition, and an area that is a box."""
+    is_alone = query.wants == "count" and not plain.text and not query.distinct
+    return is_alone and query.area is not None and is_box(query.area)
 
 
 def _and(parts: Sequence[Sql]) -> Sql:
@@ -248,7 +232,7 @@ def _and(parts: Sequence[Sql]) -> Sql:
 
 
 def _are_many(connection: sqlite3.Connection, layer: Layer, near: Sql) -> bool:
-    probe = f"SELECT count(*) FROM (SELECT 1 FROM {layer.index} r WHERE {_BOX} LIMIT {FEW})"
+    probe = f"SELECT count(*) FROM (SELECT 1 FROM {layer.index} r WHERE {BOX} LIMIT {FEW})"
     return connection.execute(probe, near.values[:4]).fetchone()[0] >= FEW
 
 
@@ -270,21 +254,15 @@ def _near(layer: Layer, area: Area | None) -> Sql | None:
     left, bottom, right, top = area.shape.bounds
     box = (left, right, bottom, top)
     exact = f"relates((SELECT g.{layer.shape} FROM {layer.table} g WHERE g.{layer.key} = r.id))"
-    found = f"SELECT r.id FROM {layer.index} r WHERE {_BOX} AND "
-    if _is_box(area):
+    found = f"SELECT r.id FROM {layer.index} r WHERE {BOX} AND "
+    if is_box(area):
         return Sql(f"{found}({_INSIDE} OR {exact})", (*box, *box))
     return Sql(found + exact, box)
 
 
-def _is_box(area: Area) -> bool:
-    """Tell whether whatever lies within the shape's bounds is found."""
-    whole = area.relation == "boxes" or area.shape.equals(shapely.box(*area.shape.bounds))
-    return whole and area.relation in ("boxes", "intersects")
-
-
 def _is_all(layer: Layer, area: Area) -> bool:
     """Tell whether the whole layer is found."""
-    if layer.bounds is None or not _is_box(area):
+    if layer.bounds is None or not is_box(area):
         return False
     return bool(shapely.covers(shapely.box(*area.shape.bounds), shapely.box(*layer.bounds)))
 
@@ -304,17 +282,9 @@ def _add_functions(connection: sqlite3.Connection, area: Area | None) -> None:
         connection.create_function("relates", 1, _relates(area), deterministic=True)
 
 
-def compare(area: Area, shapes: np.ndarray) -> np.ndarray:
-    """Return which geometries (feature,) lie as asked, bool (feature,)."""
-    if area.relation == "boxes":
-        return shapely.intersects(shapely.envelope(area.shape), shapely.envelope(shapes))
-    shapely.prepare(area.shape)
-    return getattr(shapely, area.relation)(area.shape, shapes)
-
-
 def _relates(area: Area) -> Callable[[bytes | None], bool]:
     """Return what tells of one geometry of the GeoPackage whether it lies as asked."""
-    return lambda blob: blob is not None and bool(compare(area, shapely.from_wkb(_wkb(blob))))
+    return lambda blob: blob is not None and bool(compare(area, shapely.from_wkb(to_wkb(blob))))
 
 
 def _cased(change: Callable[[str], str]) -> Callable[[Any], Any]:
@@ -322,21 +292,19 @@ def _cased(change: Callable[[str], str]) -> Callable[[Any], Any]:
 
 
 class _Variance:
-    """The variance of a sample, in one pass that does not cancel (Welford 1962)."""
+    """The variance of a sample, in two passes: sums of squares would cancel.
+
+    SQLite calls ``step`` for each value, which therefore is a list's own ``append``.
+    """
 
     def __init__(self) -> None:
-        self.count, self.mean, self.sum = 0, 0.0, 0.0
-
-    def step(self, value: float | None, /) -> None:
-        if value is not None:
-            self.count += 1
-            apart = value - self.mean
-            self.mean += apart / self.count
-            self.sum += apart * (value - self.mean)
+        self.values: list[float | None] = []
+        self.step = self.values.append
 
     def finalize(self) -> float | None:
         """Return the variance; None of less than two values."""
-        return self.sum / (self.count - 1) if self.count > 1 else None
+        values = np.array([value for value in self.values if value is not None], np.float64)
+        return float(values.var(ddof=1)) if len(values) > 1 else None
 
 
 class _Deviation(_Variance):
@@ -344,7 +312,7 @@ class _Deviation(_Variance):
 
     def finalize(self) -> float | None:
         variance = super().finalize()
-        return None if variance is None else math.sqrt(variance)
+        return None if variance is None else variance**0.5
 
 
 def _statistic(kind: str, sql: str) -> str:

@@ -14,6 +14,7 @@ import rasterio
 import rasterio.errors
 from rasterio.io import DatasetReader
 
+from geodl_lab import settings
 from geodl_lab.errors import RasterError
 from geodl_lab.jobs.rasters import MAGIC
 from geodl_lab.jobs.worker import UNTRUSTED_ENV
@@ -77,6 +78,8 @@ class Pool:
     def use(self, file: FileId) -> Iterator[DatasetReader]:
         """Lend an open dataset; GDAL allows one thread at a time in each.
 
+        GDAL's cache of all of them is bounded: it would else grow to a twentieth of the machine.
+
         Raises
         ------
         RasterError
@@ -84,7 +87,8 @@ class Pool:
         """
         dataset = self._take(file) or _open(file)
         try:
-            yield dataset
+            with rasterio.Env(GDAL_CACHEMAX=settings.GDAL_CACHE):
+                yield dataset
         except BaseException:
             dataset.close()
             raise

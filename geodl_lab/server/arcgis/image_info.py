@@ -44,8 +44,8 @@ def describe(source: ImageSource) -> dict[str, Any]:
     return {
         "currentVersion": words.VERSION,
         "name": source.name,
-        "description": source.title,
-        "serviceDescription": source.title,
+        "description": _description(source),
+        "serviceDescription": _description(source),
         "serviceDataType": f"esriImageServiceDataType{_data_type(source)}",
         "capabilities": "Image,Metadata",
         "extent": extent, "initialExtent": extent, "fullExtent": extent,
@@ -161,6 +161,13 @@ def _classes(source: ImageSource) -> tuple[Any, ...]:
     if not source.classes:
         raise ArcgisError(f"{source.title} has no classes; its values are continuous", code=404)
     return source.classes
+
+
+def _description(source: ImageSource) -> str:
+    """Return the title, and what a band is that is not served."""
+    alpha = source.grid.alpha
+    said = f" (band {alpha} is no data here: the file marks it as alpha, 0 is transparent)"
+    return source.title + (said if alpha else "")
 
 
 def _data_type(source: ImageSource) -> str:

@@ -20,7 +20,7 @@ from fastapi.responses import Response
 from geodl_lab.errors import AccessError
 from geodl_lab.jobs.core import Core
 from geodl_lab.jobs.job import Caller
-from geodl_lab.server.arcgis import image_info, image_points, image_sources
+from geodl_lab.server.arcgis import downloads, image_info, image_points, image_sources
 from geodl_lab.server.arcgis.directory import show
 from geodl_lab.server.arcgis.image_area import compute_statistics
 from geodl_lab.server.arcgis.image_pictures import make_picture, make_tile
@@ -104,7 +104,17 @@ def _both(path: str, *names: str) -> Callable[[Any], Any]:
 @_both("")
 async def root(request: Request, folder: str, name: str) -> Response:
     """Describe the service."""
-    return await _answer(request, folder, name, _described, PAGES)
+    given = await parameters(request)
+    source = await _source(request, folder, name)
+    values = await _run(QUICK, _described, source, given)
+    path = request.url.path.rstrip("/")
+    links = {page: f"{path}/{page}" for page in PAGES}
+    if folder.lower() == "hosted":
+        service = await _run(QUICK, core_of(request).catalog.service, name, caller_of(request))
+        values |= {"serviceItemId": service.item}
+        values |= downloads.listed(service, downloads.services_url(request))
+        links |= downloads.buttons(service, downloads.services_path(request))
+    return show(given, values, title=path.rpartition("/services/")[2], links=links)
 
 
 @_both("/identify", "geometry", "geometryType", "sr")
@@ -214,15 +224,12 @@ async def _source(request: Request, folder: str, name: str) -> ImageSource:
     return await _run(QUICK, find_source, core_of(request), caller_of(request), folder, name)
 
 
-async def _answer(
-    request: Request, folder: str, name: str, resource: Resource, pages: tuple[str, ...] = ()
-) -> Response:
-    """Find the source and ask it, in a thread; a page has buttons to other ``pages`` below it."""
+async def _answer(request: Request, folder: str, name: str, resource: Resource) -> Response:
+    """Find the source and ask it, in a thread."""
     given = await parameters(request)
     values = await _run(QUICK, resource, await _source(request, folder, name), given)
-    path = request.url.path.rstrip("/")
-    links = {page: f"{path}/{page}" for page in pages}
-    return show(given, values, title=path.rpartition("/services/")[2], links=links)
+    title = request.url.path.rstrip("/").rpartition("/services/")[2]
+    return show(given, values, title=title)
 
 
 async def _picture(source: ImageSource, given: Parameters) -> Response:

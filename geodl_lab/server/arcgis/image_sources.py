@@ -16,7 +16,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import CRSError
 from rasterio.io import DatasetReader
 
-from geodl_lab.bands import common_name
+from geodl_lab.bands import SYNONYMS, common_name
 from geodl_lab.errors import RasterError
 from geodl_lab.jobs.catalog import Service
 from geodl_lab.jobs.rasters import check_raster
@@ -62,6 +62,8 @@ class Grid:
         Whether a coarse look is cheap.
     turn
         Width of the world in units of the CRS where x repeats, else 0.
+    alpha
+        Number of the alpha band in the file, or 0.
     """
 
     shape_yx: tuple[int, int]
@@ -76,6 +78,7 @@ class Grid:
     palette: tuple[tuple[int, int, int, int], ...]
     has_overviews: bool = True
     turn: float = 0.0
+    alpha: int = 0
 
 
 EMPTY = Grid(
@@ -180,10 +183,8 @@ def grid_of(file: FileId) -> Grid:
         If its values are complex numbers, or it has no band.
     """
     with POOL.use(file) as dataset:
-        alpha = [kind == ColorInterp.alpha for kind in dataset.colorinterp]
-        numbers = tuple(
-            n for n, is_alpha in zip(dataset.indexes, alpha, strict=True) if not is_alpha
-        )
+        alpha = _alpha(dataset)
+        numbers = tuple(n for n in dataset.indexes if n != alpha)
         if not numbers or np.dtype(dataset.dtypes[0]).kind not in "iuf":
             raise RasterError(f"pixels of {Path(file.path).name!r} are no real numbers")
         crs = _crs(dataset)
@@ -197,11 +198,27 @@ def grid_of(file: FileId) -> Grid:
             numbers=numbers,
             names=tuple(dataset.descriptions[n - 1] or f"Band_{n}" for n in numbers),
             shown=_shown(dataset, numbers),
-            masked=MaskFlags.per_dataset in flags,
+            masked=MaskFlags.per_dataset in flags and (bool(alpha) or MaskFlags.alpha not in flags),
             palette=_palette(dataset, numbers),
             has_overviews=bool(dataset.overviews(numbers[0])),
             turn=_turn(crs),
+            alpha=alpha,
         )
+
+
+def _alpha(dataset: DatasetReader) -> int:
+    """Return the number of the alpha band, 0 for none.
+
+    GDAL marks the fourth of four byte bands so where nobody says otherwise: one that is named as
+    a colour of light, such as NIR, is none.
+    """
+    kinds = zip(dataset.indexes, dataset.colorinterp, dataset.descriptions, strict=True)
+    marked = (
+        n
+        for n, kind, name in kinds
+        if kind == ColorInterp.alpha and common_name(name or "") not in SYNONYMS.values()
+    )
+    return next(marked, 0)
 
 
 def _turn(crs: CRS | None) -> float:
@@ -216,9 +233,10 @@ def _check(file: FileId) -> None:
 
 
 def _upright(dataset: DatasetReader) -> Affine:
-    """Return the transform; rows of a photo go downwards as on every map."""
-    lies_nowhere = dataset.crs is None and dataset.transform.is_identity
-    return Affine(1, 0, 0, 0, -1, 0) if lies_nowhere else dataset.transform
+    """Return the transform; rows of a photo, or of a part of it, go downwards as on every map."""
+    grid = dataset.transform
+    rows_go_up = dataset.crs is None and grid.is_rectilinear and grid.b == 0 and grid.e > 0
+    return Affine(grid.a, 0, grid.c, 0, -grid.e, -grid.f) if rows_go_up else grid
 
 
 def _crs(dataset: DatasetReader) -> CRS | None:

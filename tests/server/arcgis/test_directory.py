@@ -2,6 +2,8 @@
 
 import pytest
 
+from geodl_lab.jobs.catalog import Item
+
 
 def test_the_version_and_where_tokens_are(client):
     info = client.get("/arcgis/rest/info?f=json").json()
@@ -13,7 +15,7 @@ def test_the_version_and_where_tokens_are(client):
 
 def test_folders_and_their_services(ask, core):
     root = ask("/rest/services")
-    assert root["folders"] == ["System", "Hosted"]
+    assert root["folders"] == ["System", "Hosted", "Stores"]
     assert root["services"] == [{"name": "System/RasterAnalysisTools", "type": "GPServer"}]
     assert ask("/rest/services/system")["services"] == root["services"]
     ask_create = "/sharing/rest/content/users/self/createService"
@@ -22,7 +24,16 @@ def test_folders_and_their_services(ask, core):
         {"name": "Hosted/mine", "type": "ImageServer"}
     ]
     assert ask("/rest/services/Hosted", key="key-b")["services"] == []
-    assert "there are System, Hosted" in ask("/rest/services/Other")["error"]["message"]
+    assert "there are System, Hosted, Stores" in ask("/rest/services/Other")["error"]["message"]
+
+
+def test_rasters_of_stores_are_listed(ask, core, monkeypatch):
+    items = [Item("f" * 32, "", "Image Service", "b", store="images/b.tif"),
+             Item("0" * 32, "", "Deep Learning Package", "m", model="m")]  # fmt: skip
+    monkeypatch.setattr(core, "items", lambda caller: items)
+    assert ask("/rest/services/Stores")["services"] == [
+        {"name": f"Stores/{'f' * 32}", "type": "ImageServer", "description": "images/b.tif"}
+    ]
 
 
 def test_pages_and_indented_json(client):

@@ -256,11 +256,15 @@ def test_areas_are_what_shapely_finds(client, frame, shape, relation):
 def test_many_in_an_area_are_the_same(client, frame, relation, monkeypatch):
     monkeypatch.setattr("geodl_lab.server.arcgis.feature_store.FEW", 1)
     monkeypatch.setattr("geodl_lab.server.arcgis.feature_store.CHUNK", 7)
+    monkeypatch.setattr("geodl_lab.server.arcgis.feature_places.CHUNK", 7)
     given = {"geometry": esri_json(TRIANGLE), "spatialRel": relation, "where": "Class='tree'"}
     chosen = frame[RELATIONS[relation](frame.geometry, TRIANGLE) & (frame.Class == "tree")]
     assert ids(client, **given) == chosen.OBJECTID.tolist()
     page = ask(client, **given)["features"]
     assert [one["attributes"]["OBJECTID"] for one in page] == chosen.OBJECTID.tolist()
+    sorted = ask(client, orderByFields="Confidence DESC", **given)["features"]
+    assert {one["attributes"]["OBJECTID"] for one in sorted} == set(chosen.OBJECTID)
+    assert ask(client, returnCountOnly="true", **given) == {"count": len(chosen)}
     extent = ask(client, returnExtentOnly="true", **given)["extent"]
     if len(chosen):
         assert extent["xmin"] == pytest.approx(chosen.total_bounds[0], abs=1e-9)

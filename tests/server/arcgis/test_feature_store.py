@@ -4,26 +4,11 @@ import sqlite3
 
 import numpy as np
 import pytest
-import shapely
 
 from geodl_lab.server.arcgis import feature_store
 from geodl_lab.server.arcgis.feature_layer import connect, read_layer
-from geodl_lab.server.arcgis.feature_query import Area, parse_query
+from geodl_lab.server.arcgis.feature_query import parse_query
 from geodl_lab.server.arcgis.web import ArcgisError, Parameters
-
-
-def blob(shape, kind):
-    """A geometry as a GeoPackage keeps it, with an envelope of some kind."""
-    envelope = b"\0" * 8 * (0, 4, 6, 6, 8)[kind]
-    return b"GP\0" + bytes([kind << 1 | 1]) + b"\0\0\0\0" + envelope + shapely.to_wkb(shape)
-
-
-@pytest.mark.parametrize("kind", range(5))
-def test_geometries_are_decoded(kind):
-    shape = shapely.box(0, 0, 1, 2)
-    found = feature_store.decode([blob(shape, kind), None])
-    assert found[0].equals(shape)
-    assert found[1] is None
 
 
 def test_variance_does_not_cancel():
@@ -34,12 +19,6 @@ def test_variance_does_not_cancel():
         connection.executemany("INSERT INTO t VALUES (?)", [(x,) for x in values])
         found = connection.execute("SELECT variance(x), deviation(x) FROM t").fetchone()
     assert found == pytest.approx((values.var(ddof=1), values.std(ddof=1)), rel=1e-6)
-
-
-def test_compare_knows_no_geometry():
-    area = Area(shapely.box(0, 0, 2, 2), "contains")
-    shapes = np.array([shapely.Point(1, 1), None, shapely.Point(3, 3)])
-    assert feature_store.compare(area, shapes).tolist() == [True, False, False]
 
 
 def test_a_query_that_takes_too_long_is_stopped(monkeypatch):

@@ -9,6 +9,7 @@ import rasterio
 import rasterio.shutil
 from affine import Affine
 
+from geodl_lab import settings
 from geodl_lab.errors import RasterError
 from geodl_lab.server.arcgis.image_files import FileId, Pool
 
@@ -107,3 +108,8 @@ def test_a_file_that_is_gone_or_broken_is_said(tmp_path):
             Pool().use(FileId.of(tmp_path / "b.tif", ours=ours)),
         ):
             pass
+
+
+def test_the_cache_of_gdal_is_bounded(tmp_path):
+    with Pool().use(FileId.of(write(tmp_path / "a.tif", 1), ours=True)):
+        assert rasterio.env.getenv()["GDAL_CACHEMAX"] == settings.GDAL_CACHE

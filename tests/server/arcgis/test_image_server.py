@@ -96,6 +96,14 @@ def picture(get):
     return picture
 
 
+def test_a_page_leads_to_the_file(get, client):
+    page = get("land/ImageServer", f="html").text
+    path = f"{HOSTED}/land/ImageServer/download/land.tif"
+    assert f'formaction="{path}"' in page
+    answer = client.post(path, data={"f": "html", "token": "key-a"})
+    assert answer.status_code == 200 and answer.content[:2] == b"II"
+
+
 def painted(values):
     answer = np.zeros((*values.shape, 4), "uint8")
     for value, color in COLORS.items():
@@ -107,6 +115,10 @@ def test_the_description_is_what_qgis_and_esris_sdk_need(get):
     answer = get("land/ImageServer", f="json")
     assert answer.headers["cache-control"] == "no-store"
     values = answer.json()
+    assert values["downloads"] == [
+        {"name": "land.tif",
+         "url": f"https://box:8443{HOSTED}/land/ImageServer/download/land.tif"}
+    ]  # fmt: skip
     assert values["serviceDataType"].startswith("esriImageService")
     assert values["extent"] == {
         "xmin": LEFT, "ymin": TOP - 60, "xmax": LEFT + 80, "ymax": TOP,

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from rasterio.enums import ColorInterp
 
 from geodl_lab.errors import RasterError
 from geodl_lab.jobs.catalog import Service
+from geodl_lab.server.arcgis.image_info import describe
+from geodl_lab.server.arcgis.image_reads import read_points
 from geodl_lab.server.arcgis.image_sources import EMPTY, published, stored
 
 CLASSES = [{"value": 1, "name": "water", "color": "#0000ff"}]
@@ -69,6 +72,19 @@ def test_alpha_is_no_band(save):
     path = save(np.zeros((4, 4, 5), "uint8"), photometric="RGB", alpha="YES")
     grid = stored("1", "", path).grid
     assert grid.numbers == (1, 2, 3) and grid.masked and grid.shown == (0, 1, 2)
+    assert grid.alpha == 4
+    assert "marks it as alpha" in describe(stored("1", "", path))["description"]
+
+
+def test_a_fourth_band_with_a_name_is_no_alpha(save):
+    path = save(np.zeros((4, 4, 5), "uint8"))  # GDAL marks the last as alpha
+    with rasterio.open(path, "r+") as file:
+        assert file.colorinterp[3] == ColorInterp.alpha
+        file.set_band_description(4, "NIR")
+    source = stored("1", "", path)
+    assert source.grid.numbers == (1, 2, 3, 4) and not source.grid.masked
+    assert describe(source)["description"] == ""
+    assert read_points(source, np.array([[0.5, -0.5]]), source.grid.crs).valid.shape == (4, 1, 1)
 
 
 def test_another_file_of_that_name_is_looked_at_anew(save):
@@ -91,3 +107,8 @@ def test_turned_rasters_lie_within_their_corners(save):
     source = published(service(save(np.zeros((1, 4, 5), "uint8"), transform=turn)))
     assert source.box == pytest.approx((100, 100, 112, 110))
     assert source.pixel_size == pytest.approx((2, 3))
+
+
+def test_rows_of_a_part_of_a_photo_go_downwards(save):
+    path = save(np.zeros((1, 4, 5), "uint8"), crs=None, transform=Affine.translation(20, 30))
+    assert published(service(path)).box == (20, -34, 25, -30)
