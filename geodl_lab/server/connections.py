@@ -30,9 +30,9 @@ class Connection(H11Protocol):
 
     def _look(self) -> None:
         """Close the connection if no request came since the last time, and none is answered."""
-        answered = self.cycle is None or self.cycle.response_complete
-        if answered and self.cycle is self._last:
+        cycle: Any = self.cycle  # None before the first request
+        if cycle is self._last and (cycle is None or cycle.response_complete):
             self.transport.close()
         else:
-            self._last = self.cycle
+            self._last = cycle
             self._watch = self.loop.call_later(PATIENCE, self._look)
