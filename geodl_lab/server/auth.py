@@ -7,6 +7,7 @@ query, arcgis-rest-js ``token=`` in a form.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Iterator
 from urllib.parse import parse_qs
@@ -41,9 +42,9 @@ OPTIONAL = frozenset(["/arcgis/sharing/rest/portals/self"])
 """What answers without a key, but not with a wrong one."""
 
 
-SMALL, LARGE_FORMS, LARGE_SECONDS = 2**16, 16, 60.0
+SMALL, LARGE_FORMS, SECONDS = 2**16, 16, 60.0
 """Forms of more bytes than this, of who has not said who they are yet, are read only so many at
-one time, and for so long: they are kept in memory."""
+one time, as they are kept in memory; and any of them for so long."""
 
 SLOW = "The form did not come in time; send it again, with the key in a header."
 
@@ -94,9 +95,8 @@ class Authentication:
 
     async def _form_token(self, scope: Scope, receive: Receive) -> tuple[str, list[Message]]:
         said = Headers(scope=scope).get("content-length", "")
-        if said.isdigit() and int(said) <= SMALL:
-            return await form_token(scope, receive)
-        async with asyncio.timeout(LARGE_SECONDS), self._large:
+        small = said.isdigit() and int(said) <= SMALL
+        async with asyncio.timeout(SECONDS), contextlib.nullcontext() if small else self._large:
             return await form_token(scope, receive)
 
     def _caller(self, given: list[str]) -> Caller | None:

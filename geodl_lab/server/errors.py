@@ -53,7 +53,7 @@ def refuse_token(scope: Scope, *, given: bool) -> Response:
     if is_arcgis(scope):
         if _is_for_a_person(scope):
             return arcgis.ask_for_key(scope["path"], given=given)
-        return arcgis.refuse_token(given)
+        return arcgis.refuse_token(given, is_file="/download" in scope["path"])
     if given:
         return refuse(scope, 403, "The key or token is not valid; ask the operator for one.")
     words = "A key is needed; send it as the header X-API-KEY, or as Authorization: Bearer KEY."

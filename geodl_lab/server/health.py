@@ -1,4 +1,4 @@
-"""How the server is: ``/health`` for who watches it, ``/metrics`` for Prometheus."""
+"""How the server is: ``/health`` for who watches it, ``/metrics`` for Prometheus; its version."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
@@ -75,6 +75,18 @@ async def health(request: Request) -> Response:
         "workers": workers,
     }
     return JSONResponse(answer, 503 if state.stopping else 200, headers=NO_STORE)
+
+
+@router.get("/ping", response_class=PlainTextResponse)
+def ping() -> str:
+    """Tell that the server is there."""
+    return "pong"
+
+
+@router.get("/version", response_class=PlainTextResponse)
+def version() -> str:
+    """Tell the version of the package."""
+    return __version__
 
 
 @router.get(

@@ -23,6 +23,7 @@ from geodl_lab.errors import OptionError, OutputError
 from geodl_lab.jobs.core import Core, CoreOptions
 from geodl_lab.server import logs
 from geodl_lab.server.app import faces, make_app
+from geodl_lab.server.connections import Connection
 from geodl_lab.server.options import STATE_FILE, ServerOptions, is_loopback
 from geodl_lab.server.tls import Tls, tls_files
 from geodl_lab.server.tokens import KEY_FILE, Tokens, kept_key, kept_secret, write_private
@@ -161,6 +162,7 @@ def url_of(options: ServerOptions, sock: socket.socket) -> str:
 def _config(app: FastAPI, tls: Tls | None) -> uvicorn.Config:
     return uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False,
+        http=Connection,
         limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=GRACE,
         ssl_certfile=tls.cert if tls else None, ssl_keyfile=tls.key if tls else None,
     )  # fmt: skip

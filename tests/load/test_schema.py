@@ -16,8 +16,8 @@ def test_no_request_ends_in_a_server_error(server):
         [
             sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json",
             "--header", f"X-API-KEY: {KEY}", "--checks", "not_a_server_error",
-            "--max-examples", "15", "--phases", "examples,coverage,fuzzing",
-            "--generation-database", "none", "--seed", "1",
+            "--max-examples", "10", "--phases", "examples,coverage,fuzzing",
+            "--generation-database", "none", "--seed", "1", "--request-timeout", "60",
         ],
         check=False, capture_output=True, text=True, timeout=900,
     )  # fmt: skip

@@ -73,7 +73,7 @@ def app(tmp_path):
         keys = {} if chosen.no_auth else {"keys": (KEY, OTHER), "admin_key": ADMIN}
         tokens = Tokens(**{"keys": (), **keys}, secret=b"s", anybody=chosen.no_auth)
         made = make_app(FakeCore(), chosen, tokens=tokens)
-        for path in ("/echo", "/arcgis/echo", "/arcgis/sharing/rest/portals/self", "/ping"):
+        for path in ("/echo", "/arcgis/echo", "/arcgis/sharing/rest/portals/self"):
             made.api_route(path, methods=["GET", "POST"])(echo)
         for path in ("/fail/{kind}", "/arcgis/fail/{kind}"):
             made.get(path)(fail)

@@ -59,6 +59,13 @@ def test_without_a_key(app, ask):
         assert answer.headers["cache-control"] == "no-store"
 
 
+def test_a_file_without_a_key_is_no_success(app, ask):
+    server, path = app(), "/arcgis/rest/services/Hosted/a/ImageServer/download/a.tif"
+    assert ask(server, path).status_code == 401
+    wrong = ask(server, path, key="wrong")
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (403, 498)
+
+
 def test_a_person_is_asked_for_the_key(app, ask):
     browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
     page = ask(app(), "/server/rest/services/", headers=browser)
@@ -78,7 +85,7 @@ def test_an_empty_token_is_none(app, ask, empty):
     assert ask(app(), "/arcgis/echo", **empty).json()["error"]["code"] == 499
 
 
-@pytest.mark.parametrize("path", ["/health", "/metrics", "/openapi.json", "/ping"])
+@pytest.mark.parametrize("path", ["/health", "/metrics", "/openapi.json", "/ping", "/version"])
 def test_what_is_open_answers_anybody(app, ask, path):
     server = app()
     assert ask(server, path).status_code == 200
@@ -145,14 +152,15 @@ def test_without_keys_at_all_this_machine_may(app, ask):
     assert ask(server, "/echo", key="whatever").json()["owner"] == "local"
 
 
-def test_a_large_form_of_a_stranger_is_not_waited_for(app, ask, monkeypatch):
-    monkeypatch.setattr(auth, "LARGE_SECONDS", 0.05)
+@pytest.mark.parametrize("size", [{}, {"Content-Length": "10"}])
+def test_a_form_of_a_stranger_is_not_waited_for(app, ask, monkeypatch, size):
+    monkeypatch.setattr(auth, "SECONDS", 0.05)
 
     async def endless():
         yield b"a=b"
         await asyncio.Event().wait()
 
-    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    form = {"Content-Type": "application/x-www-form-urlencoded", **size}
     answer = ask(app(), "/echo", "POST", content=endless(), headers=form)
     assert answer.status_code == 408
     large = {"token": KEY, "x": "y" * auth.SMALL}

@@ -31,10 +31,14 @@ def refuse(status: int, message: str, headers: Mapping[str, str]) -> Response:
     return answer(ArcgisError(message, code=status), status=shown, headers=headers)
 
 
-def refuse_token(given: bool) -> Response:
-    """Return that a token is missing, or that the given one is not valid."""
-    code, words = WORDS[403 if given else 401]
-    return answer(ArcgisError(words, code=code))
+def refuse_token(given: bool, *, is_file: bool = False) -> Response:
+    """Return that a token is missing, or that the given one is not valid.
+
+    Who asks for a file (GDAL, curl) takes whatever comes with HTTP 200 for it.
+    """
+    status = 403 if given else 401
+    code, words = WORDS[status]
+    return answer(ArcgisError(words, code=code), status=status if is_file else 200)
 
 
 def ask_for_key(path: str, *, given: bool) -> Response:

@@ -234,6 +234,8 @@ def buffer(shape: shapely.Geometry, crs: pyproj.CRS | None, metres: float) -> sh
     if crs is None:
         raise ArcgisError("these data have no coordinate reference system; leave out distance")
     middle = transform(shape.centroid, crs, _crs("4326", ""))
+    if not (np.isfinite(middle.x) and abs(middle.y) <= 90):
+        raise ArcgisError("geometry has no place on earth, so that there is no distance to it")
     plane = pyproj.CRS.from_dict({"proj": "aeqd", "lon_0": middle.x, "lat_0": middle.y})
     return transform(shapely.buffer(transform(shape, crs, plane), metres), plane, crs)
 

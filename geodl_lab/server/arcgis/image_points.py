@@ -11,7 +11,7 @@ from shapely.geometry.base import BaseGeometry
 
 from geodl_lab.checks import number_of
 from geodl_lab.server.arcgis.esri_geometry import parse_geometry
-from geodl_lab.server.arcgis.image_places import crs_json, parse_crs
+from geodl_lab.server.arcgis.image_places import LARGEST, crs_json, parse_crs
 from geodl_lab.server.arcgis.image_reads import Pixels, read_points
 from geodl_lab.server.arcgis.image_sources import ImageSource
 from geodl_lab.server.arcgis.web import ArcgisError, Parameters
@@ -78,13 +78,15 @@ def parse_shape(given: Parameters, source: ImageSource) -> tuple[BaseGeometry, C
     Raises
     ------
     ArcgisError
-        If there is none, or it cannot be read.
+        If there is none, it cannot be read, or it lies nowhere.
     """
     text = given.text("geometry")
     if not text:
         raise ArcgisError("geometry is missing; give x,y or the JSON of a geometry")
     crs = parse_crs(given.text("sr") or given.text("inSR"), "sr") or source.grid.crs
     shape, found = parse_geometry(text, given.text("geometryType"), crs=crs)
+    if max(map(abs, shape.bounds)) > LARGEST:
+        raise ArcgisError(f"geometry is {text[:80]!r}; coordinates to {LARGEST:g} are possible")
     return shape, parse_crs(found, "geometry") if found is not crs else crs
 
 
@@ -161,7 +163,8 @@ def _along(line: BaseGeometry, count: int | None, distance: float | None) -> np.
 def _inside(area: BaseGeometry, count: int | None, distance: float | None) -> np.ndarray:
     left, bottom, right, top = area.bounds
     step = distance or max((area.area / (count or SAMPLES)) ** 0.5, 1e-12)
-    across, down = (max(1, round((b - a) / step)) for a, b in ((left, right), (bottom, top)))
+    sides = ((right - left) / step, (top - bottom) / step)
+    across, down = (max(1, round(min(side, MOST**2))) for side in sides)
     if across * down > 4 * MOST:
         raise ArcgisError(f"that would be more than {MOST} samples; give a larger sampleDistance")
     x = left + (np.arange(across) + 0.5) * (right - left) / across

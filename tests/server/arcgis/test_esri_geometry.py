@@ -132,6 +132,12 @@ def test_the_world_is_cut_to_what_is_near():
     assert shapely.contains(shape, shapely.box(*near))
 
 
+@pytest.mark.parametrize(("xy", "wkid"), [((1e308, 0), 32611), ((0, 95), 4326)])
+def test_there_is_no_buffer_around_what_is_nowhere(xy, wkid):
+    with pytest.raises(ArcgisError, match="no place on earth"):
+        esri.buffer(shapely.Point(xy), pyproj.CRS(wkid), 5.0)
+
+
 def test_a_buffer_is_in_metres():
     area = esri.buffer(shapely.Point(-117, 34), pyproj.CRS(4326), 100.0)
     circle = esri.transform(area, pyproj.CRS(4326), UTM)

@@ -111,3 +111,16 @@ def test_statistics_of_a_polygon(source):
         assert seen["count"] == pytest.approx(inside.sum(), abs=12)
     with pytest.raises(ArcgisError, match="no area"):
         compute_statistics(source, Parameters({"geometry": "1,2"}))
+
+
+@pytest.mark.parametrize("resource", [identify, samples, compute_statistics])
+@pytest.mark.parametrize("geometry", ["1e308,1e308,-1e308,-1e308", "1e300,1", '{"x":0,"y":1e16}'])
+def test_places_that_are_nowhere_are_refused(source, resource, geometry):
+    with pytest.raises(ArcgisError, match="coordinates"):
+        resource(source, Parameters({"geometry": geometry}))
+
+
+@pytest.mark.parametrize("distance", ["1e-300", "5e-324"])
+def test_a_distance_too_small_to_count_is_refused(source, distance):
+    with pytest.raises(ArcgisError, match="samples"):
+        told(source, "500000,3799700,500400,3800000", sampleDistance=distance)
