@@ -180,10 +180,8 @@ def grid_of(file: FileId) -> Grid:
         If its values are complex numbers, or it has no band.
     """
     with POOL.use(file) as dataset:
-        alpha = [kind == ColorInterp.alpha for kind in dataset.colorinterp]
-        numbers = tuple(
-            n for n, is_alpha in zip(dataset.indexes, alpha, strict=True) if not is_alpha
-        )
+        alpha = _alpha(dataset)
+        numbers = tuple(number for number in dataset.indexes if number != alpha)
         if not numbers or np.dtype(dataset.dtypes[0]).kind not in "iuf":
             raise RasterError(f"pixels of {Path(file.path).name!r} are no real numbers")
         crs = _crs(dataset)
@@ -197,11 +195,24 @@ def grid_of(file: FileId) -> Grid:
             numbers=numbers,
             names=tuple(dataset.descriptions[n - 1] or f"Band_{n}" for n in numbers),
             shown=_shown(dataset, numbers),
-            masked=MaskFlags.per_dataset in flags,
+            masked=MaskFlags.per_dataset in flags and (alpha > 0 or MaskFlags.alpha not in flags),
             palette=_palette(dataset, numbers),
             has_overviews=bool(dataset.overviews(numbers[0])),
             turn=_turn(crs),
         )
+
+
+def _alpha(dataset: DatasetReader) -> int:
+    """Return the number of the band that is a mask, 0 for none.
+
+    A fourth band of bytes is called alpha by what writes it; one with a name, as the infrared of
+    NAIP, is none, nor is any where a value says what is no data.
+    """
+    for number, kind in zip(dataset.indexes, dataset.colorinterp, strict=True):
+        named = common_name(dataset.descriptions[number - 1] or "")
+        if kind == ColorInterp.alpha and not named and dataset.nodata is None:
+            return number
+    return 0
 
 
 def _turn(crs: CRS | None) -> float:
