@@ -185,7 +185,7 @@ class ItemWork:
         if is_cancelled(self.folder):
             raise CancelledError("the run was cancelled")
 
-    def messages(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         """Return what the items have to say, each sentence once."""
         said = (text for item in self.present() for text in self.opened(item).messages)
         outside = len(self.items) - sum(1 for _ in self.present())
@@ -233,7 +233,7 @@ def _save(result: Result, folder: Path) -> None:
     """Write what a result says beside its files, and have the disk hold all."""
     from geodl_lab.checkpoints import sync  # noqa: PLC0415
 
-    said = {"files": result.files, "values": result.values, "messages": result.messages}
+    said = {"files": result.files, "values": result.values, "warnings": result.warnings}
     (folder / "result.json").write_text(json.dumps(said), encoding="utf-8")
     for file in folder.iterdir():
         sync(file)
@@ -242,4 +242,4 @@ def _save(result: Result, folder: Path) -> None:
 def _load(folder: Path) -> Result:
     said = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     files = {role: str(folder / name) for role, name in said["files"].items()}
-    return Result(files, said["values"], tuple(said["messages"]))
+    return Result(files, said["values"], warnings=tuple(said["warnings"]))

@@ -134,7 +134,7 @@ def make_features(work: ObjectWork, folder: Path) -> Result:
         "classes": classes,
         "provenance": provenance(first.steps.of.run),
     }
-    return Result(FILES, values, work.messages())
+    return Result(FILES, values, warnings=work.warnings())
 
 
 def _all_frames(

@@ -127,7 +127,7 @@ def make_raster(work: PixelWork, folder: Path) -> Result:
         copy_raster(shown, path, first.of.described)
     for left in (*folder.glob("*.vrt"), *folder.glob("snapped.tif")):
         left.unlink()
-    return Result({"raster": RASTER}, _values(first), work.messages())
+    return Result({"raster": RASTER}, _values(first), warnings=work.warnings())
 
 
 def _input(work: PixelWork, item: int) -> Input:

@@ -83,11 +83,14 @@ class Result:
         features ``geometry`` (type), ``count``; of models cards.
     messages
         What is worth saying, one sentence each.
+    warnings
+        What was asked for and not done, or done otherwise, one sentence each.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
     messages: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class Work(Protocol):

@@ -21,6 +21,7 @@ class Marks:
     folder: object
     messages = ("one thing",)
     room = 2_500_000
+    at_once = 2
 
     def missing(self):
         windows = [Window(0, x, 1, 2) for x in (0, 2, 4)]
@@ -46,7 +47,7 @@ class MarkWork(ItemWork):
         for item in self.present():
             names.append(f"{item}.txt")
             (folder / names[-1]).write_text("made")
-        return Result({"folder": names[0]}, {"count": len(names)}, self.messages())
+        return Result({"folder": names[0]}, {"count": len(names)}, warnings=self.warnings())
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_the_result_appears_at_once(work):
     (work.folder / "rough-result" / "left.txt").write_text("of a crash")
     result = work.finish()
     assert result.files == {"folder": str(work.folder / "result" / "0.txt")}
-    assert result.values == {"count": 20} and result.messages == ("one thing",)
+    assert result.values == {"count": 20} and result.warnings == ("one thing",)
     assert sorted(path.name for path in work.folder.iterdir()) == ["result"]
     assert not (work.folder / "result" / "left.txt").exists()
     assert work.finish() == result and work.missing().parts == ()

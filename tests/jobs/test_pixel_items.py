@@ -168,7 +168,7 @@ def test_rasters_outside_the_extent_are_left_out(scene, model, tmp_path):
     right = part_of(scene, tmp_path / "r.tif", slice(100, 200), slice(100, 200))
     extent = Extent(400_070, 3_699_800, 400_100, 3_699_930)
     result = run(classified(tmp_path, model, left, right, each=True, context=Context(extent)))
-    assert result.messages == ("1 rasters do not meet the extent and were left out",)
+    assert result.warnings == ("1 rasters do not meet the extent and were left out",)
     with rasterio.open(result.files["raster"]) as file:
         assert file.bounds.left == pytest.approx(400_069.6, abs=0.7)
 
@@ -245,7 +245,7 @@ def test_two_dates(tmp_path, nodata):
     resolved = Resolved({A: (paths[0],), B: (paths[1],)}, {}, str(model))
     result = run(make_work(Change((A,), (B,), MODEL), resolved, tmp_path / "job"))
     assert np.array_equal(read(result.files["raster"]), change(*dates, model))
-    assert result.messages == ()
+    assert result.warnings == ()
 
 
 def test_dates_on_other_cells_are_resampled_and_said(tmp_path):
@@ -257,7 +257,7 @@ def test_dates_on_other_cells_are_resampled_and_said(tmp_path):
     work = make_work(Change((A,), (B,), MODEL), Resolved(paths, {}, str(model)), tmp_path / "job")
     result = run(work)
     assert read(result.files["raster"]).shape == (90, 70)
-    assert "resampled to the cells of the first" in result.messages[0]
+    assert "resampled to the cells of the first" in result.warnings[0]
 
 
 def test_values_of_a_regression(scene, tmp_path):
