@@ -85,7 +85,7 @@ def test_features_get_the_labels_of_recognize(scene, model, trees, tmp_path):
     assert [part.windows for part in work.missing().parts] == [8, 8, 4]
     result, truth = run(work), geopandas.read_file(trees)
     found, truth = read(result), truth.drop(index=4)
-    assert result.messages == ("1 features lie outside the raster and got no label",)
+    assert result.warnings == ("1 features lie outside the raster and got no label",)
     truth = recognize(open_raster(scene), model, features=truth)
     assert found.label.isna().sum() == 1 and np.isnan(found.score[4])
     found = found.drop(index=4)
@@ -98,6 +98,13 @@ def test_the_label_s_column_has_any_name(scene, model, trees, tmp_path):
     result = run(labelled(tmp_path, scene, features=trees, label_field="name"))
     found = read(result)
     assert set(found.name.dropna()) <= {"r", "g", "b"} and "label" not in found
+
+
+def test_the_label_replaces_a_column_of_its_name_in_any_case(scene, model, trees, tmp_path):
+    found = read(run(labelled(tmp_path, scene, features=trees, label_field="NAME")))
+    assert "name" not in found and set(found.NAME.dropna()) <= {"r", "g", "b"}
+    with pytest.raises(OptionError, match="'Score', which is a column of its own; choose another"):
+        labelled(tmp_path, scene, features=trees, label_field="Score")
 
 
 def test_an_extent_chooses_features(scene, model, trees, tmp_path):
