@@ -53,8 +53,13 @@ def recognize_work(recipe: Recognize, resolved: Resolved, folder: Path) -> Label
     Raises
     ------
     OptionError
-        If the column of the label would be another's.
+        If the features are a raster, or the column of the label would be another's.
     """
+    if recipe.features is not None and recipe.features not in resolved.features:
+        raise OptionError(
+            f"the input features {recipe.features.value[:200]!r} are a raster; give a layer of "
+            "features, or none to label whole rasters"
+        )
     if recipe.label_field.lower() in TAKEN:
         raise OptionError(
             f"the label cannot be written to {recipe.label_field!r}, which is a column of its own; "
