@@ -195,7 +195,7 @@ def chips(gis, tools):
         context={"exportAllTiles": True},
     )  # fmt: skip
     objects = tools.detect_objects_using_deep_learning(
-        {"uri": TASK["raster"].replace("scene", "rgb")}, model(tools, "tree-crowns"),
+        {"uri": TASK["raster"].replace("scene.tif", "rgb.tif")}, model(tools, "tree-crowns"),
         output_objects="ag_crowns", model_arguments={"threshold": 0.1}, context=CPU,
     )  # fmt: skip
     labelled = tools.export_training_data_for_deep_learning(

@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("arcgis")
     (folder / "scenes").mkdir()
     with rasterio.open(SCENE) as file:
-        window = Window(200, 200, SIDE, SIDE)
+        window = Window(512, 768, SIDE, SIDE)
         profile = file.profile | {
             "width": SIDE, "height": SIDE, "transform": file.window_transform(window),
             "driver": "GTiff",
