@@ -12,8 +12,11 @@ from geodl_lab.checks import number_of
 from geodl_lab.errors import OptionError
 from geodl_lab.package import LabelClass
 
-VALUE_FIELDS = ("classvalue", "value")
-"""Columns that hold the class value where none is named, lower case, as Esri's tool takes them."""
+VALUE_FIELDS = ("classvalue", "value", "label_id")
+"""Columns that hold the class value where none is named, lower case: Esri's tool's, and ours."""
+
+SERVED = {"class": "label", "classvalue": "label_id", "confidence": "score"}
+"""Our columns by the names under which the server's layers show them, lower case."""
 
 NAME_FIELDS = ("classname", "label", "name")
 """Columns that hold the name of the class, lower case."""
@@ -33,7 +36,8 @@ def feature_classes(
         The features' columns.
     field
         The column that decides: whole numbers are values; texts are names, whose values count
-        from 1 in alphabetical order. "" takes `VALUE_FIELDS`, and else all rows are of class 1.
+        from 1 in alphabetical order. Our own columns may be called as they are `SERVED`. "" takes
+        `VALUE_FIELDS`, and else all rows are of class 1.
 
     Raises
     ------
@@ -94,8 +98,9 @@ def _column(frame: pandas.DataFrame, field: str) -> str | None:
     if field:
         if field in frame.columns:
             return field
-        if field.casefold() in lower:
-            return lower[field.casefold()]
+        for name in (field.casefold(), SERVED.get(field.casefold())):
+            if name in lower:
+                return lower[name]
         known = ", ".join(lower.values()) or "none at all"
         raise OptionError(f"the features have no column {field!r}; they have {known}")
     return next((lower[name] for name in VALUE_FIELDS if name in lower), None)

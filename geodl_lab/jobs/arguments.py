@@ -6,8 +6,8 @@ cannot be honoured is said, never dropped in silence.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -220,13 +220,16 @@ def _tile_size(read: Arguments, value: Any) -> Arguments:
 
 def _bands(read: Arguments, value: Any) -> Arguments:
     try:
-        bands = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
+        # ArcGIS clients send the text of the Python value, whose quotes are not JSON's.
+        bands = ast.literal_eval(value.strip()) if isinstance(value, str) else value
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
         bands = None
-    if not isinstance(bands, dict) or not all(is_whole(band) for band in bands.values()):
+    listed = list(bands.values()) if isinstance(bands, dict) else bands
+    if not isinstance(listed, list) or not all(is_whole(band) for band in listed):
         raise OptionError(
             f"argument bands {str(value)[:60]!r} is not possible; say which band of the raster is "
-            'which, counted from 1, as in {"red": 1, "green": 2}'
+            'which, counted from 1, as in {"red": 1, "green": 2}, or list them in the order of '
+            "the model's"
         )
     return _option(read, bands=bands)
 
@@ -256,7 +259,7 @@ def _known(name: str) -> str:
 
 
 def _is_empty(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
+    return value is None or (isinstance(value, str) and value.strip() in ("", "None"))
 
 
 def _option(read: Arguments, **options: Any) -> Arguments:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from geodl_lab.errors import CancelledError, OptionError
+from geodl_lab.errors import CancelledError, GeodlError, OptionError
 from geodl_lab.grid import Window
 from geodl_lab.jobs.places import OutsideError, Place
 from geodl_lab.jobs.works import Done, Missing, Part, Result, is_cancelled
@@ -120,8 +120,16 @@ class ItemWork:
         ------
         OutsideError
             If the extent does not meet it.
+        GeodlError
+            If it cannot be used; of several items the message names the raster.
         """
-        return _opened(self, item)
+        try:
+            return _opened(self, item)
+        except GeodlError as error:
+            name = self.items[item][0].name
+            if len(self.items) == 1 or isinstance(error, OutsideError) or name in str(error):
+                raise
+            raise type(error)(f"{name!r}: {error}") from error
 
     def missing(self) -> Missing:
         """Return the parts of the next items that are not finished; see `works.Work`."""

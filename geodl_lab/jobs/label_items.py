@@ -243,7 +243,10 @@ def _outline(of: FileRun) -> geopandas.GeoDataFrame:
 def _named(work: LabelWork, item: int, frame: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
     """Return rows with the label where it was asked for, and of several items their raster."""
     if work.label_field and work.label_field != "label":
-        frame = frame.drop(columns=work.label_field, errors="ignore")
+        same = work.label_field.casefold()  # for SQL columns differ by more than case
+        frame = frame.drop(
+            columns=[c for c in frame.columns if c.casefold() == same and c != "label"]
+        )
         frame = frame.rename(columns={"label": work.label_field})
     if len(work.items) > 1:
         frame["item"] = pandas.array([work.rasters[item].stem] * len(frame), dtype="str")

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geodl_lab.errors import OptionError
 from geodl_lab.jobs.item_works import ItemWork
 from geodl_lab.jobs.pixel_works import rasters_of
 from geodl_lab.jobs.places import make_place
 from geodl_lab.jobs.recipes import Recognize
 from geodl_lab.jobs.resolved import Resolved
 from geodl_lab.jobs.works import Result
+
+TAKEN = ("label_id", "score", "item", "geometry", "geom", "fid", "objectid")
+"""Columns that a result has beside its label, lower case."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,23 @@ class LabelWork(ItemWork):
 
 
 def recognize_work(recipe: Recognize, resolved: Resolved, folder: Path) -> LabelWork:
-    """Return the work of a recipe to recognize."""
+    """Return the work of a recipe to recognize.
+
+    Raises
+    ------
+    OptionError
+        If the features are a raster, or the column of the label would be another's.
+    """
+    if recipe.features is not None and recipe.features not in resolved.features:
+        raise OptionError(
+            f"the input features {recipe.features.value[:200]!r} are a raster; give a layer of "
+            "features, or none to label whole rasters"
+        )
+    if recipe.label_field.lower() in TAKEN:
+        raise OptionError(
+            f"the label cannot be written to {recipe.label_field!r}, which is a column of its own; "
+            "choose another name"
+        )
     return LabelWork(
         folder,
         rasters_of(recipe.rasters, resolved),

@@ -6,6 +6,7 @@ and addresses only, so that what is opened holds all of it.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import shutil
@@ -61,7 +62,12 @@ class ModelInputs:
         if path.is_dir() or path.suffix.lower() in ENDINGS:
             return str(path)
         with path.open("rb") as file:
-            ending = ".dlpk" if file.read(4) == ZIP else ".emd"
+            begin = file.read(64)
+        if begin[:4] != ZIP and begin.removeprefix(codecs.BOM_UTF8).lstrip()[:1] != b"{":
+            raise ModelError(
+                f"{path.name[:200]!r} is no model; give a package (.dlpk) or a definition (.emd)"
+            )
+        ending = ".dlpk" if begin[:4] == ZIP else ".emd"
         return str(self._copied(path, f"package{ending}"))
 
     def from_url(self, url: str) -> str:

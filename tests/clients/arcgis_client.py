@@ -141,7 +141,29 @@ def chips(gis, tools):
         tile_size={"x": 64, "y": 64}, stride_size={"x": 64, "y": 64},
         context={"exportAllTiles": True},
     )  # fmt: skip
-    return {"place": place}
+    objects = tools.detect_objects_using_deep_learning(
+        {"uri": TASK["raster"].replace("scene.tif", "rgb.tif")}, model(tools, "tree-crowns"),
+        output_objects="ag_crowns", model_arguments={"threshold": 0.1}, context=CPU,
+    )  # fmt: skip
+    labelled = tools.export_training_data_for_deep_learning(
+        SOURCE, "/fileShares/outputs/ag_labels", objects.layers[0], chip_format="TIFF",
+        metadata_format="PASCAL_VOC_rectangles", class_value_field="Classvalue",
+        tile_size={"x": 8, "y": 8}, stride_size={"x": 64, "y": 64},
+        input_mask_polygons=objects.layers[0],
+    )  # fmt: skip
+    return {"place": place, "labelled": labelled}
+
+
+def arguments(gis, tools):
+    """Send arguments, of which the client makes text, and a raster of our own by its layer."""
+    bands = {"red": 1, "green": 2, "blue": 3, "nir": 4}
+    layer = gis.content.search("scene", item_type="Image Service")[0].layers[0]
+    item = tools.classify_pixels_using_deep_learning(
+        layer, model(tools, "naip-landcover"), output_classified_raster="ag_bands", context=CPU,
+        model_arguments={"bands": bands, "padding": None, "batch_size": 2},
+    )  # fmt: skip
+    places = [{"x": x, "y": y, "spatialReference": TASK["crs"]} for x, y in TASK["places"]]
+    return {"identify": [item.layers[0].identify(place)["value"] for place in places]}
 
 
 def token(gis, tools):

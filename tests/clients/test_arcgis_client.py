@@ -19,7 +19,7 @@ SCRIPT = Path(__file__).with_name("arcgis_client.py")
 PYTHON = os.environ.get("GEODL_ARCGIS_PYTHON", "")
 SIDE = 320  # pixels
 SHORT = ("models", "classify", "fail")
-FULL = (*SHORT, "detect", "replace", "cancel", "packages", "chips", "token")
+FULL = (*SHORT, "detect", "replace", "cancel", "packages", "chips", "arguments", "token")
 
 pytestmark = [
     pytest.mark.skipif(not PYTHON, reason="GEODL_ARCGIS_PYTHON names no Python with arcgis"),
@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("arcgis")
     (folder / "scenes").mkdir()
     with rasterio.open(SCENE) as file:
-        window = Window(200, 200, SIDE, SIDE)
+        window = Window(512, 768, SIDE, SIDE)
         profile = file.profile | {
             "width": SIDE, "height": SIDE, "transform": file.window_transform(window),
             "driver": "GTiff",
@@ -46,6 +46,8 @@ def folder(tmp_path_factory):
         with rasterio.open(folder / "scenes" / "scene.tif", "w", **profile) as small:
             small.write(file.read(window=window))
             small.descriptions, small.colorinterp = file.descriptions, file.colorinterp
+        with rasterio.open(folder / "scenes" / "rgb.tif", "w", **profile | {"count": 3}) as rgb:
+            rgb.write(file.read((1, 2, 3), window=window))
     scene = folder / "scenes" / "scene.tif"
     geodl_lab.classify_file(scene, folder / "classes.tif", "naip-landcover", device="cpu")
     mine = folder / "mine"
@@ -146,4 +148,9 @@ def test_a_user_does_everything(drive, folder):
     assert not any("mine" in one for one in mine["after"])
     assert mine["deleted"]
     assert seen["chips"]["place"].endswith("/Hosted/ag_chips/download/ag_chips.zip")
+    assert seen["chips"]["labelled"].endswith("/ag_labels.zip")
+    with rasterio.open(folder / "classes.tif") as file:
+        classes = file.read(1)
+    wanted = [str(classes[place]) for place in places_of(classes)]
+    assert seen["arguments"]["identify"] == wanted
     assert seen["token"]["same"]

@@ -26,6 +26,14 @@ def test_without_a_column_all_are_one_class():
     assert classes(height=[2, 3]) == ([1, 1], [(1, "1")])
 
 
+def test_our_objects_are_known_by_the_names_that_layers_show():
+    ours = {"label": ["roof", "lawn"], "label_id": [3, 1], "score": [0.5, 0.7]}
+    for field in ("", "Classvalue", "label_id"):
+        assert classes(field, **ours) == ([3, 1], [(1, "lawn"), (3, "roof")])
+    assert classes("Class", **ours) == ([2, 1], [(1, "lawn"), (2, "roof")])
+    assert classes("Class", **ours, CLASS=[7, 7])[0] == [7, 7]
+
+
 def test_colours_are_read_or_made():
     columns = {"value": [1, 2], "Red": [255, None], "Green": [0, 1], "Blue": [16, 2]}
     _, found = feature_classes(pandas.DataFrame(columns))

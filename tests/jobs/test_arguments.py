@@ -36,6 +36,13 @@ def test_text_becomes_options(classifier):
     assert set(READERS) == set(POSSIBLE)
 
 
+def test_what_a_client_makes_text_of_python_values(classifier):
+    given = {"bands": str({"red": 2}), "padding": str(None), "threshold": str(0.5)}
+    read = read_arguments(classifier, given)
+    assert read.options == {"bands": {"red": 2}} and read.threshold == 0.5
+    assert read_arguments(classifier, {"bands": str([3])}).options == {"bands": [3]}
+
+
 def test_a_detector_s_overlap_and_threshold(detector):
     read = read_arguments(detector, {"nms_overlap": "0.1", "score_threshold": 0.7})
     assert read.threshold == 0.7 and read.model.package.decoder.nms == 0.1

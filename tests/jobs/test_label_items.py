@@ -100,6 +100,19 @@ def test_the_label_s_column_has_any_name(scene, model, trees, tmp_path):
     assert set(found.name.dropna()) <= {"r", "g", "b"} and "label" not in found
 
 
+def test_a_raster_is_no_features(scene, tmp_path):
+    resolved = Resolved({A: (scene,), FEATURES: (scene,)}, {}, "means")
+    with pytest.raises(OptionError, match="are a raster; give a layer of features"):
+        make_work(Recognize((A,), MODEL, FEATURES), resolved, tmp_path / "job")
+
+
+def test_the_label_replaces_a_column_of_its_name_in_any_case(scene, model, trees, tmp_path):
+    found = read(run(labelled(tmp_path, scene, features=trees, label_field="NAME")))
+    assert "name" not in found and set(found.NAME.dropna()) <= {"r", "g", "b"}
+    with pytest.raises(OptionError, match="'Score', which is a column of its own; choose another"):
+        labelled(tmp_path, scene, features=trees, label_field="Score")
+
+
 def test_an_extent_chooses_features(scene, model, trees, tmp_path):
     extent = Extent(400_000, 3_699_880, 400_030, 3_700_000)
     result = run(labelled(tmp_path, scene, features=trees, context=Context(extent)))

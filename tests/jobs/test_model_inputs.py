@@ -124,6 +124,11 @@ def test_an_upload_without_an_ending_gets_one(inputs, tmp_path):
     with zipfile.ZipFile(tmp_path / "upload", "w") as archive:
         archive.writestr("a.emd", emd())
     assert inputs.from_file(tmp_path / "upload") == str(inputs.folder / "package.dlpk")
+    (tmp_path / "emd").write_text('\ufeff  {"Framework": "x"}', "utf-8")
+    assert inputs.from_file(tmp_path / "emd").endswith("package.emd")
+    (tmp_path / "a.tif").write_bytes(b"II*\0")
+    with pytest.raises(ModelError, match=r"'a.tif' is no model; give a package \(.dlpk\)"):
+        inputs.from_file(tmp_path / "a.tif")
     named = tmp_path / "named.DLPK"
     named.write_bytes(b"x")
     assert inputs.from_file(named) == str(named)

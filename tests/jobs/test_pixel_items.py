@@ -14,6 +14,7 @@ import shapely
 
 from geodl_lab import change, classify, classify_file, open_raster, regress_file, settings
 from geodl_lab.errors import (
+    BandError,
     CancelledError,
     ModelError,
     OptionError,
@@ -161,6 +162,16 @@ def test_an_extent_elsewhere_is_named(scene, model, tmp_path):
         classified(tmp_path, model, scene, context=far).missing()
     with pytest.raises(OptionError, match="does not meet"):
         classified(tmp_path, model, scene, scene, each=True, context=far).missing()
+
+
+def test_of_several_rasters_the_one_that_does_not_fit_is_named(scene, model, tmp_path):
+    with rasterio.open(scene) as file:
+        profile = file.profile | {"count": 1, "photometric": "MINISBLACK"}
+        with rasterio.open(tmp_path / "gray.tif", "w", **profile) as gray:
+            gray.write(file.read(1), 1)
+    work = classified(tmp_path, model, scene, tmp_path / "gray.tif", each=True)
+    with pytest.raises(BandError, match=r"'gray.tif': the model wants .* and the raster has 1"):
+        work.missing()
 
 
 def test_rasters_outside_the_extent_are_left_out(scene, model, tmp_path):

@@ -242,7 +242,8 @@ def _fields(key: str, columns: list[tuple[str, str]]) -> tuple[Field, ...]:
     """Return the fields of columns (name, declared type); what others brought keeps its name."""
     taken = {OBJECT_ID.lower()}
     names: dict[str, str] = {}
-    ours = {"label", "label_id", "score"} <= {name for name, _ in columns}
+    # The label itself may stand in a field that the client named (classLabelField).
+    ours = {"label_id", "score"} <= {name for name, _ in columns}
     for name, _ in sorted(columns, key=lambda column: ours and column[0] in OURS):
         wanted = OURS[name][0] if ours and name in OURS else name
         names[name] = _free(wanted, taken)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -189,4 +190,8 @@ def _shown_job(request: Request, given: Parameters, values: Mapping[str, Any]) -
 
 def _shown_value(request: Request, given: Parameters, values: Mapping[str, Any]) -> Response:
     job = request.url.path.partition("/results/")[0].partition("/inputs/")[0]
-    return show(given, values, title=str(values.get("paramName", "")), links={"Job": job})
+    links, value = {"Job": job}, values.get("value")
+    place = urlsplit(str(value.get("url", ""))).path if isinstance(value, dict) else ""
+    if "/results/" in request.url.path and place.endswith("Server"):
+        links["Service"] = place
+    return show(given, values, title=str(values.get("paramName", "")), links=links)

@@ -19,7 +19,8 @@ from geodl_lab.server.arcgis.web import NO_STORE
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em }
 table { border-collapse: collapse } td, th { border: 1px solid #ccc; padding: .2em .5em;
-text-align: left; vertical-align: top; overflow-wrap: anywhere } th { font-weight: 600 }
+text-align: left; vertical-align: top; overflow-wrap: anywhere } th { font-weight: 600;
+white-space: nowrap }
 textarea, input, select { width: 100%; box-sizing: border-box }
 label { display: block; margin: .7em 0 }
 .key { max-width: 24em } button { margin: .15em .3em .15em 0 } small { color: #555 }

@@ -133,7 +133,7 @@ def arguments_of(text: str) -> dict[str, Any]:
     """Return the arguments of a model, by our names where we have one; raises OptionError."""
     found: dict[str, Any] = {}
     for name, value in (values.object_of("modelArguments", text) if text else {}).items():
-        if value in (None, ""):
+        if value in (None, "", "None"):  # clients send the text of Python's values
             continue
         ours, kind = ARGUMENTS.get(name.lower(), (name, None))
         found[ours] = kind(f"{name} of modelArguments", value) if kind else value

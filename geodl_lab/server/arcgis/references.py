@@ -44,6 +44,7 @@ _CONTENT = re.compile(
     re.IGNORECASE,
 )
 _SHARE = re.compile(r"/?(?P<kind>fileShares|rasterStores)/(?P<path>[^/].*)", re.IGNORECASE)
+_LAYER = re.compile(r'<(?:Feature|Imagery|Image|Raster)\w* url:"(?P<url>[^"<>]*)">')
 _CLOUD = re.compile(r"/?(cloudStores|enterpriseDatabases|dataStores|bigDataFileShares)/", re.I)
 
 
@@ -244,7 +245,12 @@ def _part(name: str, given: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _loaded(name: str, text: str) -> Any:
-    """Return JSON as what it says, and any other text as itself."""
+    """Return JSON as what it says, a layer of the Python client as its URL, other text as itself.
+
+    The client sends some layers, as those of ``input_mask_polygons``, as ``str`` writes them.
+    """
+    if found := _LAYER.fullmatch(text.strip()):
+        return found["url"]
     return json_of(name, text) if text.lstrip()[:1] in ("{", "[", '"') else text.strip()
 
 

@@ -47,6 +47,12 @@ def test_what_others_brought_keeps_its_name(tmp_path):
     assert layer.class_field == "Class_1"
 
 
+def test_a_label_in_a_field_of_its_own_leaves_the_others_their_names(tmp_path):
+    columns = {name: values for name, values in OURS.items() if name != "label"}
+    layer = read_layer(write(tmp_path / "b.gpkg", kind=["a", "b"], **columns))
+    assert list(names(layer)) == ["OBJECTID", "kind", "Classvalue", "Confidence"]
+
+
 def test_other_tables_are_served_as_they_are(tmp_path):
     layer = read_layer(write(tmp_path / "c.gpkg", label=["a", "b"], n=[1, 2]))
     assert list(names(layer)) == ["OBJECTID", "label", "n"]

@@ -185,6 +185,17 @@ def test_pages_are_for_people_and_escape_all(client, core):
     ).text.replace("&#39;", "&#x27;")
 
 
+def test_a_result_s_page_leads_to_its_service(client, submit, core):
+    id = submit()
+    core.succeed(id, item="a" * 32, kind="raster", service="lc")
+    sent = {"f": "html", "token": "key-a"}
+    page = client.post(f"/arcgis{CLASSIFY}/jobs/{id}/results/outRaster", data=sent)
+    found = 'formaction="/arcgis/rest/services/Hosted/lc/ImageServer">Service<'
+    assert found in page.text
+    given = client.post(f"/arcgis{CLASSIFY}/jobs/{id}/inputs/inputRaster", data=sent)
+    assert given.status_code == 200 and "Service<" not in given.text
+
+
 def test_a_browser_without_a_key_gets_a_page_to_enter_it(client):
     accept = {"accept": "text/html,*/*"}
     page = client.get(f"/arcgis{CLASSIFY}", headers=accept)

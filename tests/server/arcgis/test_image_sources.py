@@ -87,6 +87,15 @@ def test_a_fourth_band_with_a_name_is_no_alpha(save):
     assert read_points(source, np.array([[0.5, -0.5]]), source.grid.crs).valid.shape == (4, 1, 1)
 
 
+@pytest.mark.parametrize(("nodata", "name"), [(None, "NIR"), (0, "NIR"), (0, None)])
+def test_infrared_that_its_file_calls_alpha_is_a_band(save, nodata, name):
+    path = save(np.zeros((4, 4, 5), "uint8"), photometric="RGB", alpha="YES", nodata=nodata)
+    with rasterio.open(path, "r+") as file:
+        file.set_band_description(4, name)
+    grid = stored("1", "", path).grid
+    assert grid.numbers == (1, 2, 3, 4) and not grid.masked
+
+
 def test_another_file_of_that_name_is_looked_at_anew(save):
     assert stored("1", "", save(np.zeros((1, 4, 5), "uint8"))).grid.shape_yx == (4, 5)
     assert stored("1", "", save(np.zeros((1, 6, 5), "uint8"))).grid.shape_yx == (6, 5)
