@@ -178,7 +178,6 @@ class Run:
         result: Result = self._step(_last_lane(tools.workers, lane), "finish", work.finish)
         self._say(Level.WARNING, *result.warnings)
         self._say(Level.INFO, *result.messages)
-        self._say(Level.WARNING, *result.warnings)
         self._look()
         words = done_message(self.pixels, self.seconds)
         publish(tools.database, job, result, place=place, folder=tools.services, words=words)
