@@ -210,8 +210,10 @@ def _alpha(dataset: DatasetReader) -> int:
     """Return the number of the alpha band, 0 for none.
 
     GDAL marks the fourth of four byte bands so where nobody says otherwise: one that is named as
-    a colour of light, such as NIR, is none.
+    a colour of light, such as NIR, is none, nor is any where a value says what is no data.
     """
+    if dataset.nodata is not None:
+        return 0
     kinds = zip(dataset.indexes, dataset.colorinterp, dataset.descriptions, strict=True)
     marked = (
         n
