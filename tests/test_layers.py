@@ -34,6 +34,7 @@ ROWS = (
     ("objects", "recognition"),
     ("steps", "mosaics", "fetch"),
     ("files", "exports"),
+    ("photos", "photo_answers", "annotations"),
     ("demo",),
     ("accessor",),
     ("jobs",),
