@@ -274,15 +274,16 @@ def _least(given: Any, own: tuple[float, ...]) -> tuple[float, ...]:
 
 def _shaped(found: Any, i: int) -> Region:
     """Return object ``i`` of `photo_models.Objects` as a region without labels."""
-    region = Region(0, *found.boxes[i].tolist(), labels=())
+    x0, y0, x1, y1 = found.boxes[i].tolist()
+    region = Region(0, x0, y0, x1, y1, ())
     if found.rings is not None:
         ring = tuple(map(tuple, found.rings[i].tolist()))
         return dataclasses.replace(region, area=float(found.areas[i]), outline=ring)
     if found.corners is None or not leans(found.corners[i : i + 1])[0]:
         return region
     corners = found.corners[i].tolist()
-    (x0, y0), (x1, y1) = corners[:2]
-    angle = math.degrees(math.atan2(y1 - y0, x1 - x0))
+    (ax, ay), (bx, by) = corners[:2]
+    angle = math.degrees(math.atan2(by - ay, bx - ax))
     return dataclasses.replace(region, angle=angle, outline=tuple(map(tuple, corners)))
 
 
