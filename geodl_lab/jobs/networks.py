@@ -8,7 +8,6 @@ from typing import Any
 from geodl_lab.jobs.resolved import Network
 from geodl_lab.packages.archives import Files, hash_bytes, open_files
 from geodl_lab.packages.deepomatic import (
-    FRAMEWORKS,
     check_framework,
     check_outputs,
     check_post_processings,
@@ -70,7 +69,7 @@ def try_network(network: Network) -> None:
 
 def is_trusted(network: Network) -> bool:
     """Tell whether the operator installed the very same program with ``--trust``."""
-    main = network.folder / FRAMEWORKS[check_framework(network.framework)]
+    main = network.folder / check_framework(network.framework)
     if not main.is_file():
         return False
     files = open_files(main)
