@@ -162,7 +162,9 @@ class Run:
         except (Stopped, Cancelled, CancelledError) as error:
             if self._cancelled.is_set() or isinstance(error, Cancelled):
                 return State.CANCELLED, CANCELLED
-            raise error if isinstance(error, Stopped) else Stopped() from error
+            if isinstance(error, Stopped):
+                raise  # with the queue in which it waits
+            raise Stopped from error
         except Exception as error:  # whatever it is, the job must say so
             if self._cancelled.is_set():
                 return State.CANCELLED, CANCELLED
