@@ -14,37 +14,28 @@ from typing import Any
 import numpy as np
 
 from geodl_lab.decoders import Recognizer
+from geodl_lab.deepomatic_spec import (
+    ALSO,
+    FOREIGN,
+    FRAMEWORKS,
+    Labels,
+    Preprocessing,
+    Reading,
+    check_framework,
+    check_outputs,
+    check_post_processings,
+    check_preprocessing,
+)
 from geodl_lab.errors import ModelError
 from geodl_lab.inputs import InputSpec
 from geodl_lab.package import LabelClass, ModelPackage, make_classes
 from geodl_lab.packages.archives import Files, hash_bytes
 from geodl_lab.packages.deepomatic_nets import Feed, Read, chain
-from geodl_lab.packages.deepomatic_spec import (
-    Labels,
-    Preprocessing,
-    Reading,
-    check_outputs,
-    check_post_processings,
-    check_preprocessing,
-)
 from geodl_lab.packages.mean_files import read_mean
 from geodl_lab.packages.weights import load_network
 from geodl_lab.packages.wrap import Facts, closed, wrap
 from geodl_lab.runtime import Model
 
-FRAMEWORKS = {
-    "pytorch-2.x": "model.pt",
-    "onnx-1.x": "model.onnx",
-    "esri-dlpk": "model.dlpk",
-    "tensorflow-1.x": "saved_model.pb",
-    "tensorflow-2.x": "saved_model.pb",
-    "nv-caffe-0.x-mod": "snapshot.caffemodel",
-}
-"""Frameworks by name, with the file that each must have (one of them, of TensorFlow)."""
-ALSO = dict.fromkeys(("tensorflow-1.x", "tensorflow-2.x"), ("saved_model.pbtxt",))
-"""Files that a framework may have instead."""
-FOREIGN = ("tensorflow", "nv-caffe", "caffe")
-"""Frameworks that can be stored but are not run."""
 COLORS = {"RGB": ("red", "green", "blue"), "BGR": ("blue", "green", "red")}
 
 Opener = Callable[..., Model]
@@ -165,19 +156,6 @@ def _find(files: Files, names: Sequence[str], where: str) -> str:
         f"{where} needs a file {' or '.join(map(repr, names))}; the network has "
         f"{', '.join(map(repr, sorted(files.names))) or 'none'}"
     )
-
-
-def check_framework(framework: Any) -> str:
-    """Return a framework's main file.
-
-    Raises
-    ------
-    ModelError
-        If there is no such framework.
-    """
-    if not isinstance(framework, str) or framework not in FRAMEWORKS:
-        raise ModelError(f"framework is {framework!r}; possible are {', '.join(FRAMEWORKS)}")
-    return FRAMEWORKS[framework]
 
 
 def _models(

@@ -17,17 +17,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from geodl_lab.dense_boxes import LARGEST
-from geodl_lab.detections import Detections
-from geodl_lab.errors import ModelError
-from geodl_lab.overlaps import suppress
-from geodl_lab.packages.deepomatic_spec import (
+from geodl_lab.deepomatic_spec import (
     ConstantInput,
     ImageInput,
     Labels,
     Preprocessing,
     Reading,
 )
+from geodl_lab.dense_boxes import LARGEST
+from geodl_lab.detections import Detections
+from geodl_lab.errors import ModelError
+from geodl_lab.overlaps import suppress
 
 LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in grey (ITU-R BT.601), as PIL and OpenCV have them."""
