@@ -36,7 +36,11 @@ FRAMEWORKS = {
     "nv-caffe-0.x-mod": "snapshot.caffemodel",
 }
 """Frameworks by name, with the file that each must have (one of them, of TensorFlow)."""
-ALSO = dict.fromkeys(("tensorflow-1.x", "tensorflow-2.x"), ("saved_model.pbtxt",))
+ALSO = {
+    "pytorch-2.x": ("model.pt2",),
+    "tensorflow-1.x": ("saved_model.pbtxt",),
+    "tensorflow-2.x": ("saved_model.pbtxt",),
+}
 """Files that a framework may have instead."""
 FOREIGN = ("tensorflow", "nv-caffe", "caffe")
 """Frameworks that can be stored but are not run."""

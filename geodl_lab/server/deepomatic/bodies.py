@@ -16,7 +16,6 @@ from typing import Any, NoReturn
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException
 
 from geodl_lab.server.bodies import MULTIPART, URLENCODED, content_type
 from geodl_lab.server.deepomatic.errors import FieldError
@@ -112,12 +111,7 @@ async def _read(request: Request) -> Body:
 
 async def _form(request: Request) -> Body:
     most = request.app.state.options.max_form
-    try:
-        form = await request._get_form(
-            max_files=MOST_FILES, max_fields=MOST_FIELDS, max_part_size=most
-        )
-    except MultiPartException as error:
-        raise FieldError(f"the form cannot be read: {error.message}; send a complete one") from None
+    form = await request.form(max_files=MOST_FILES, max_fields=MOST_FIELDS, max_part_size=most)
     texts, files = [], {}
     for name, value in form.multi_items():
         if isinstance(value, UploadFile) and not name.startswith("inputs"):

@@ -1,7 +1,7 @@
 """Refusals of Deepomatic v0.7: HTTP statuses, and JSON with ``error`` and ``detail``.
 
-Source: docs.deepomatic.com; the client's own tests want ``error`` where inputs are empty. ``detail``
-is a sentence, or the faults by field.
+Source: docs.deepomatic.com; the client's own tests want ``error`` where inputs are empty.
+``detail`` is a sentence, or the faults by field.
 """
 
 from __future__ import annotations

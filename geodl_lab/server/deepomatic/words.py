@@ -24,6 +24,9 @@ STATUS = {
 }
 """A task's ``status``; clients know no others."""
 
+Row = dict[str, Any]
+"""An answer, or one of a list."""
+
 LIMIT, MOST = 100, 1000
 """Results of a page where none is said, and at most."""
 
