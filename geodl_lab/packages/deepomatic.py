@@ -34,7 +34,7 @@ from geodl_lab.packages.deepomatic_nets import Feed, Read, chain
 from geodl_lab.packages.mean_files import read_mean
 from geodl_lab.packages.weights import load_network
 from geodl_lab.packages.wrap import Facts, closed, wrap
-from geodl_lab.runtime import Model
+from geodl_lab.runtime import Closed, Model
 
 COLORS = {"RGB": ("red", "green", "blue"), "BGR": ("blue", "green", "red")}
 
@@ -167,7 +167,7 @@ def _models(
 ) -> tuple[Model, ...]:
     name, said, trust, opener = rest
     framework, pairs = str(said[0]), list(zip(outputs, readings, strict=True))
-    main = _find(files, (FRAMEWORKS[framework], *ALSO.get(framework, ())), f"framework {framework}")
+    main = _main(files, framework)
     mean = _mean(files, preprocessing)
     said = [files.sha256, *said]
     facts = [
@@ -175,11 +175,7 @@ def _models(
         for index, (labels, reading) in enumerate(pairs)
     ]
     if framework.startswith(FOREIGN):
-        reason = ModelError(
-            f"network {name!r} is of {framework}, which is not run here; convert it to ONNX (with "
-            "tf2onnx or a Caffe converter) and upload it as onnx-1.x, or as pytorch-2.x"
-        )
-        return tuple(closed(one, reason) for one in facts)
+        return tuple(closed(one, _foreign(name, framework)) for one in facts)
     if framework == "esri-dlpk":
         return tuple(_of_dlpk(files, main, one, (trust, opener)) for one in facts)
     network = load_network(files, main, trust=trust)
@@ -190,6 +186,40 @@ def _models(
         read = Read(labels, reading, names, preprocessing.batched, preprocessing.image.order)
         models.append(wrap(chain(network, feed, read), one))
     return tuple(models)
+
+
+def try_files(
+    network_files: Files,
+    framework: str,
+    *,
+    name: str,
+    trust: bool = False,
+    opener: Opener | None = None,
+) -> None:
+    """Open a network without a specification; parameters and errors as of `make_model`."""
+    check_framework(framework)
+    main = _main(network_files, framework)
+    if framework.startswith(FOREIGN):
+        raise _foreign(name, framework)
+    if framework != "esri-dlpk":
+        load_network(network_files, main, trust=trust)
+    elif opener is not None:
+        model = opener(network_files.path / main, trust=trust)
+        if isinstance(model.network, Closed):
+            raise model.network.reason
+
+
+def _main(files: Files, framework: str) -> str:
+    """Return the file that a framework must have."""
+    possible = (FRAMEWORKS[framework], *ALSO.get(framework, ()))
+    return _find(files, possible, f"framework {framework}")
+
+
+def _foreign(name: str, framework: str) -> ModelError:
+    return ModelError(
+        f"network {name!r} is of {framework}, which is not run here; convert it to ONNX (with "
+        "tf2onnx or a Caffe converter) and upload it as onnx-1.x, or as pytorch-2.x"
+    )
 
 
 def _hash(said: Sequence[Any]) -> str:
@@ -302,5 +332,5 @@ def _of_dlpk(files: Files, main: str, facts: Facts, rest: tuple[bool, Opener | N
 
 __all__ = [
     "FRAMEWORKS", "check_framework", "check_outputs", "check_post_processings",
-    "check_preprocessing", "classes_of", "make_model", "make_models",
+    "check_preprocessing", "classes_of", "make_model", "make_models", "try_files",
 ]  # fmt: skip
