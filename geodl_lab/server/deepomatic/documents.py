@@ -61,13 +61,14 @@ def named(values: Mapping[str, Any], known: Mapping[str, Any] | None = None) -> 
         name = text(values.get("name", known.get("name")), "name")
     with about("description"):
         given = values.get("description", known["description"])
-        description = text(given or "", "description", empty=True)
+        description = text("" if given is None else given, "description", empty=True)
     if len(name) > LONGEST:
         raise FieldError(f"name has {len(name)} characters; {LONGEST} are possible", field="name")
-    metadata = structured(values.get("metadata", known["metadata"]), "metadata")
-    if not isinstance(metadata or {}, Mapping):
+    given = structured(values.get("metadata", known["metadata"]), "metadata")
+    metadata = {} if given is None else given
+    if not isinstance(metadata, Mapping):
         raise FieldError(f"metadata is {str(metadata)[:80]!r}; give an object", field="metadata")
-    return {"name": name, "description": description, "metadata": dict(metadata or {})}
+    return {"name": name, "description": description, "metadata": dict(metadata)}
 
 
 def refuse_others(body: Body, possible: tuple[str, ...], known: Mapping[str, Any]) -> None:
