@@ -135,7 +135,7 @@ def _on_photo(found: Detections, run: Run) -> Objects:
     if found.masks is None:
         return Objects(boxes, found.label_ids, found.scores, corners)
     rings = [_largest_ring(shape) * factors + shifts for shape in outlines(found.masks)]
-    areas = found.masks.counts * float(factors.prod())
+    areas = found.masks.areas * float(factors.prod())
     return Objects(boxes, found.label_ids, found.scores, corners, rings, areas)
 
 
