@@ -162,6 +162,8 @@ class Run:
         except (Stopped, Cancelled, CancelledError) as error:
             if self._cancelled.is_set() or isinstance(error, Cancelled):
                 return State.CANCELLED, CANCELLED
+            if isinstance(error, Stopped):
+                raise  # with the queue in which it waits
             raise Stopped from error
         except Exception as error:  # whatever it is, the job must say so
             if self._cancelled.is_set():

@@ -19,7 +19,7 @@ from geodl_lab.server.deepomatic.words import date
 
 FIRST = ("aerial-scene", "aerial-tags", "tree-crowns")
 BANDS = ("red", "green", "blue")
-RELEASED = 1_763_596_800.0
+RELEASED = 1_795_132_800.0
 """When the bundled models were last changed, seconds since 1970."""
 
 INPUT, OUTPUT = "image", "scores"
