@@ -47,8 +47,11 @@ def about(field: str) -> Iterator[None]:
 
 def answer(error: FieldError) -> Response:
     """Return the answer of an error."""
-    detail = {error.field: [str(error)]} if error.field else str(error)
-    return respond({"error": str(error), "detail": detail}, status=error.status)
+    if not error.field:
+        return refuse(error.status, str(error))
+    return respond(
+        {"error": str(error), "detail": {error.field: [str(error)]}}, status=error.status
+    )
 
 
 def refuse(status: int, message: str, headers: Mapping[str, str] = {}) -> Response:

@@ -42,7 +42,8 @@ def test_what_is_not_public(client):
     for path in ("/recognition/public/mine", "/networks/public/four-bands", "/networks/public/x"):
         answer = client.get(path)
         assert answer.status_code == 404
-        assert answer.json()["detail"] == "Not found." or "aerial-scene" in answer.json()["error"]
+        assert answer.json()["detail"] == "Not found."
+        assert "aerial-scene" in answer.json()["error"]
 
 
 def test_what_is_public_is_not_changed(client):
