@@ -34,7 +34,7 @@ ROWS = (
     ("objects", "recognition"),
     ("steps", "mosaics", "fetch"),
     ("files", "exports"),
-    ("photos", "photo_crops", "photo_models"),
+    ("photos", "photo_crops", "photo_models", "photo_tensors"),
     ("photo_answers", "annotations"),
     ("demo",),
     ("accessor",),

@@ -14,7 +14,7 @@ from geodl_lab.deepomatic_spec import (
 )
 from geodl_lab.jobs.resolved import Network
 from geodl_lab.packages.archives import Files, hash_bytes, open_files
-from geodl_lab.packages.deepomatic import make_models, try_files
+from geodl_lab.packages.deepomatic import make_models, raw_model, try_files
 from geodl_lab.packages.installed import installed
 from geodl_lab.packages.registry import open_model
 from geodl_lab.runtime import Model
@@ -52,6 +52,18 @@ def open_network(
     order = "yxyx" if network.framework.startswith("tensorflow") else "xyxy"
     readings = check_post_processings(post_processings, check_outputs(outputs), box_order=order)
     return [(model, one.discard) for model, one in zip(models, readings, strict=True)]
+
+
+def open_raw(network: Network) -> Model:
+    """Return a model to ask for its network's own tensors; errors as of `open_network`."""
+    return raw_model(
+        Files(network.folder),
+        network.framework,
+        json.loads(network.preprocessing),
+        name=network.name,
+        trust=is_trusted(network),
+        opener=open_model,
+    )
 
 
 def try_network(network: Network) -> None:

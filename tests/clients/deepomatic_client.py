@@ -94,7 +94,9 @@ def batch(client, task):
         content = file.read()
     pictures = [content, content[:500], content]
     tasks = [
-        spec.inference(inputs=[ImageInput(one, encoding="binary")], return_task=True, wait_task=False)
+        spec.inference(
+            inputs=[ImageInput(one, encoding="binary")], return_task=True, wait_task=False
+        )
         for one in pictures
     ]
     pending, success, error = client.Task.batch_wait(tasks=tasks)
@@ -149,7 +151,8 @@ def own(client, task):
     told["replaced"] = [spec["name"], spec["current_version_id"]]
     told["deleted"] = [one.delete() for one in (version, network, spec)]
     told["left"] = [
-        kind.list().count() for kind in (client.RecognitionSpec, client.Network, client.RecognitionVersion)
+        kind.list().count()
+        for kind in (client.RecognitionSpec, client.Network, client.RecognitionVersion)
     ]
     return told
 
@@ -161,13 +164,11 @@ def tensors(client, task):
         files={"model.pt": task["network"]},
     )  # fmt: skip
     image = ImageInput(task["photo_url"])
-    plain = network.inference(
-        inputs=[image], output_tensors=["prob"], convert_to_numpy=False
-    )
+    plain = network.inference(inputs=[image], output_tensors=["prob"], convert_to_numpy=False)
     array = network.inference(inputs=[image], output_tensors=["prob"])["prob"]
     scores = client.Network.retrieve("aerial-scene").inference(
-        inputs=[image], output_tensors=["scores"]
-    )["scores"]
+        inputs=[image], output_tensors=["output"]
+    )["output"]
     network.delete()
     return {"plain": plain, "array": array.tolist(), "public": scores.tolist()}
 

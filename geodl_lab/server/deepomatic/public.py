@@ -22,7 +22,7 @@ BANDS = ("red", "green", "blue")
 RELEASED = 1_795_132_800.0
 """When the bundled models were last changed, seconds since 1970."""
 
-INPUT, OUTPUT = "image", "scores"
+INPUT, OUTPUT = "image", "output"
 """Tensors of a public network."""
 
 Card = Mapping[str, Any]
@@ -55,8 +55,13 @@ def target_of_spec(core: Core, caller: Caller, body: Body, slug: str) -> Target:
 
 def target_of_network(core: Core, caller: Caller, body: Body, slug: str) -> Target:
     """Return what a public network looks at images with; raises FieldError."""
-    name = network(core, slug)["id"]
-    return Target(model=name, arguments={"output_tensors": tensors_of(body)})
+    name, tensors = network(core, slug)["id"], tensors_of(body)
+    if tensors != [OUTPUT]:
+        raise FieldError(
+            f"output_tensors is {str(tensors)[:100]}; public networks answer ['{OUTPUT}']",
+            field="output_tensors",
+        )
+    return Target(model=name, arguments={"output_tensors": tensors})
 
 
 def _named(rows: list[dict[str, Any]], slug: str, what: str) -> dict[str, Any]:

@@ -151,6 +151,6 @@ def test_what_is_not_possible_names_the_field_and_makes_no_task(client, core, se
 
 def test_a_network_is_asked_for_tensors(infer, client):
     path = "/networks/public/land/inference"
-    recipe, _ = infer(path, json={**image("http://a/b"), "output_tensors": ["scores"]})
-    assert recipe.arguments["output_tensors"] == ["scores"]
+    recipe, _ = infer(path, json={**image("http://a/b"), "output_tensors": ["output"]})
+    assert recipe.arguments["output_tensors"] == ["output"]
     assert client.post(path, json=image("http://a/b")).status_code == 400
