@@ -129,7 +129,7 @@ def image_scores(run: Run) -> np.ndarray:
     OptionError, RasterError
         If one forward has no memory for the image, or it holds no data.
     """
-    _check_memory(run)
+    check_memory(run)
     (scores,) = _scores(run)
     if scores is None:
         raise RasterError("the image holds no data, so it shows nothing; give another area or file")
@@ -205,7 +205,7 @@ def _size(package: ModelPackage) -> Size:
     return package.shape_yx if fit is None else (fit.height, fit.width)
 
 
-def _check_memory(run: Run) -> None:
+def check_memory(run: Run) -> None:
     """Refuse an image that one forward has no memory for."""
     height, width = run.planned.grid.shape_yx
     needed = run.model.package.field.memory * height * width

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from geodl_lab.jobs.resolved import Network
-from geodl_lab.packages.archives import Files, hash_bytes, open_files
-from geodl_lab.packages.deepomatic import (
+from geodl_lab.deepomatic_spec import (
+    ALSO,
     check_framework,
     check_outputs,
     check_post_processings,
     check_preprocessing,
-    make_models,
-    try_files,
 )
+from geodl_lab.jobs.resolved import Network
+from geodl_lab.packages.archives import Files, hash_bytes, open_files
+from geodl_lab.packages.deepomatic import make_models, raw_model, try_files
 from geodl_lab.packages.installed import installed
 from geodl_lab.packages.registry import open_model
 from geodl_lab.runtime import Model
@@ -54,6 +54,18 @@ def open_network(
     return [(model, one.discard) for model, one in zip(models, readings, strict=True)]
 
 
+def open_raw(network: Network) -> Model:
+    """Return a model to ask for its network's own tensors; errors as of `open_network`."""
+    return raw_model(
+        Files(network.folder),
+        network.framework,
+        json.loads(network.preprocessing),
+        name=network.name,
+        trust=is_trusted(network),
+        opener=open_model,
+    )
+
+
 def try_network(network: Network) -> None:
     """Open a network, without a specification; errors as of `open_network`."""
     check_preprocessing(json.loads(network.preprocessing))
@@ -69,8 +81,9 @@ def try_network(network: Network) -> None:
 
 def is_trusted(network: Network) -> bool:
     """Tell whether the operator installed the very same program with ``--trust``."""
-    main = network.folder / check_framework(network.framework)
-    if not main.is_file():
+    possible = (check_framework(network.framework), *ALSO.get(network.framework, ()))
+    main = next((file for name in possible if (file := network.folder / name).is_file()), None)
+    if main is None:
         return False
     files = open_files(main)
     if files.is_archive:

@@ -19,6 +19,7 @@ from geodl_lab.jobs.resolved import Network, Resolved
 from geodl_lab.jobs.worker import Answer, attempt
 from geodl_lab.jobs.works import Done, Missing, Part, Result, is_cancelled
 from geodl_lab.photo_answers import MOST, answer_photo
+from geodl_lab.photo_crops import crop
 from geodl_lab.photos import open_photo
 
 DISCARD = 0.025
@@ -129,7 +130,10 @@ def look(photos: Sequence[Photo], device: str) -> list[Answer]:
 
 
 def look_at(photo: Photo, device: str) -> dict[str, Any]:
-    """Return the values of a photo's job: ``answers``, one for each output of its model."""
+    """Return the values of a photo's job: ``answers``, one for each output of its model.
+
+    Where ``output_tensors`` are asked for these are ``tensors``, as of `photo_tensors.tensors`.
+    """
     if is_cancelled(photo.folder):
         raise CancelledError("the job was cancelled")
     if photo.file.stat().st_size == 0:
@@ -138,13 +142,18 @@ def look_at(photo: Photo, device: str) -> dict[str, Any]:
     height, width = pixels.shape[1:]
     asked, said = photo.asked, photo.arguments
     area = None if asked.area is None else _scaled([asked.area[:2], asked.area[2:]], width, height)
+    part: dict[str, Any] = {
+        "area": None if area is None else (*area[0], *area[1]),
+        "polygon": None if asked.polygon is None else _scaled(asked.polygon, width, height),
+        "crop_background": asked.crop_background,
+    }
+    if names := said.get("output_tensors"):
+        return {"tensors": _tensors(photo, crop(pixels, **part).pixels, names, device)}
     answers = [
         answer_photo(
             pixels,
             reader.model,
-            area=None if area is None else (*area[0], *area[1]),
-            polygon=None if asked.polygon is None else _scaled(asked.polygon, width, height),
-            crop_background=asked.crop_background,
+            **part,
             most=int(said.get("most", MOST)),
             discard=reader.discard if said.get("discarded") else None,
             thresholds=said.get("thresholds"),
@@ -153,6 +162,13 @@ def look_at(photo: Photo, device: str) -> dict[str, Any]:
         for reader in _readers(photo)
     ]
     return {"answers": [answer.as_dict() for answer in answers]}
+
+
+def _tensors(photo: Photo, pixels: Any, names: Sequence[str], device: str) -> list[dict[str, Any]]:
+    model = _networks().open_model(photo.model) if photo.network is None else _raw(photo.network)
+    answerer = importlib.import_module("geodl_lab.photo_tensors")  # with it comes torch
+    found: list[dict[str, Any]] = answerer.tensors(pixels, model, names=names, device=device)
+    return found
 
 
 def _scaled(points: Sequence[Sequence[float]], width: int, height: int) -> list[list[float]]:
@@ -175,6 +191,11 @@ def _opened(network: Network, outputs: str, post_processings: str) -> tuple[Read
     # Nothing that this depends on changes: files and preprocessing of a number are never others.
     found = _networks().open_network(network, json.loads(outputs), json.loads(post_processings))
     return tuple(Reader(model, discard) for model, discard in found)
+
+
+@functools.lru_cache(maxsize=OPEN)
+def _raw(network: Network) -> Any:
+    return _networks().open_raw(network)
 
 
 def _networks() -> Any:

@@ -280,12 +280,12 @@ class Look:
     arguments
         ``most`` (labels or regions at most), ``discarded`` (whether regions below the threshold
         are answered too), ``thresholds``; of a deployment ``outputs`` and ``post_processings``,
-        as `packages.deepomatic.make_models` takes them.
+        as `packages.deepomatic.make_models` takes them. Or ``output_tensors``, names.
 
     Notes
     -----
     The job's values are ``answers``: a `PhotoAnswer.as_dict` for each output, one but of
-    deployments with several.
+    deployments with several; or ``tensors`` (`photo_tensors.tensors`).
     """
 
     model: Ref
