@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from geodl_lab import photo_models
 from geodl_lab.errors import CancelledError, ModelError, OptionError, RasterError
 from geodl_lab.jobs import photo_works
 from geodl_lab.jobs.photo_works import deploy_work, look, look_at, photo_of
@@ -132,6 +133,31 @@ def test_answers_come_in_the_order_of_the_photos(tmp_path):
     ]  # fmt: skip
     counts = [len(answers[i].value["answers"][0]["labels"]) for i in (0, 1, 4)]
     assert counts == [0, 4, 5]
+
+
+def test_photos_of_one_model_are_a_batch(tmp_path, monkeypatch):
+    sizes, own = [], photo_models.label_scores
+    monkeypatch.setattr(
+        photo_models,
+        "label_scores",
+        lambda some, *args, **kw: sizes.append(len(some)) or own(some, *args, **kw),
+    )
+    monkeypatch.setattr(photo_works, "SOME_PIXELS", 4 * PHOTO[0].size)
+    pictures = [np.roll(PIXELS, i, axis=0)[: 30 + i] for i in range(9)]
+    photos = [photo_in(tmp_path / f"job{i}", data=saved(one)) for i, one in enumerate(pictures)]
+    answers = look(photos, "cpu")
+    assert sizes == [8, 1]
+    for picture, answer in zip(pictures, answers, strict=True):
+        alone = answer_photo(open_photo(saved(picture)), "aerial-scene")
+        assert PhotoAnswer.from_dict(answer.value["answers"][0]) == alone  # the same bits
+
+
+def test_where_a_batch_fails_each_photo_is_by_itself(tmp_path):
+    asked = [{}, {"area": (0.5, 0.5, 0.5, 0.6)}, {"arguments": {"thresholds": 3}}, {}]
+    photos = [photo_in(tmp_path / f"job{i}", **one) for i, one in enumerate(asked)]
+    assert [type(one.error) for one in look(photos, "cpu")] == [
+        type(None), OptionError, OptionError, type(None),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("data", "words"), [(b"", "empty"), (b"x", "no photo")])
