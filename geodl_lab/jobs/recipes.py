@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-RefKind = Literal["store", "service", "item", "url", "model", "emd"]
+RefKind = Literal["store", "service", "item", "url", "model", "emd", "file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class Ref:
     kind
         ``store`` (``NAME/path`` below a store), ``service`` (name of a published result), ``item``
         (id), ``url`` (elsewhere, through the fetcher), ``model`` (name of a bundled or installed
-        model), ``emd`` (the text of an Esri model definition).
+        model), ``emd`` (the text of an Esri model definition), ``file`` (name of a file in the
+        job's folder, given when it was submitted).
     value
         The reference itself.
     """
@@ -259,6 +260,57 @@ class Uninstall:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What a model says of one photo.
+
+    Parameters
+    ----------
+    model
+        Name of a bundled or installed model; or, where ``deployment`` is set, "".
+    image
+        Name of the file of the photo in the job's folder (given to `Core.submit`), or a URL.
+    deployment
+        Number of the network's document (`Deploy`) whose model is taken, 0 for none.
+    area
+        (x0, y0, x1, y1) of the photo, 0..1, y downwards; None is all.
+    polygon
+        Corners (x, y) 0..1 beyond which the photo is left out; None is none.
+    crop_background
+        Whether a uniform background round the content is cut off first.
+    arguments
+        ``most`` (labels or regions at most), ``discarded`` (whether regions below the threshold
+        are answered too), ``thresholds``; of a deployment ``outputs`` and ``post_processings``,
+        as `packages.deepomatic.make_models` takes them. Or ``output_tensors``, names.
+
+    Notes
+    -----
+    The job's values are ``answers``: a `PhotoAnswer.as_dict` for each output, one but of
+    deployments with several; or ``tensors`` (`photo_tensors.tensors`).
+    """
+
+    model: Ref
+    image: Ref
+    deployment: int = 0
+    area: tuple[float, float, float, float] | None = None
+    polygon: tuple[tuple[float, float], ...] | None = None
+    crop_background: bool = False
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    kind: Literal["look"] = "look"
+
+
+@dataclass(frozen=True, slots=True)
+class Deploy:
+    """Whether a network that was uploaded can run.
+
+    ``network`` is the number of its document (`documents`, kind ``network``), whose values say
+    ``framework`` and ``preprocessing`` and whose files are the network's.
+    """
+
+    network: int
+    kind: Literal["deploy"] = "deploy"
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """Nothing: what was asked cannot be told, which the job says and so fails at once."""
 
@@ -276,6 +328,8 @@ Recipe = (
     | ModelInfo
     | Install
     | Uninstall
+    | Look
+    | Deploy
     | Failed
 )
 

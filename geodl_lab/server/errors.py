@@ -22,6 +22,7 @@ from geodl_lab.errors import (
 )
 from geodl_lab.server.arcgis import errors as arcgis
 from geodl_lab.server.arcgis.web import ArcgisError
+from geodl_lab.server.deepomatic import errors as deepomatic
 
 STATUS: tuple[tuple[type[Exception], int], ...] = (
     (AccessError, 404),
@@ -45,6 +46,8 @@ def refuse(scope: Scope, status: int, message: str, *, headers: Mapping[str, str
         headers = {"Retry-After": RETRY[status], **headers}
     if is_arcgis(scope):
         return arcgis.refuse(status, message, headers)
+    if is_deepomatic(scope):
+        return deepomatic.refuse(status, message, headers)
     return JSONResponse({"error": {"code": status, "message": message}}, status, headers)
 
 
@@ -54,6 +57,8 @@ def refuse_token(scope: Scope, *, given: bool) -> Response:
         if _is_for_a_person(scope):
             return arcgis.ask_for_key(scope["path"], given=given)
         return arcgis.refuse_token(given, is_file="/download" in scope["path"])
+    if is_deepomatic(scope):
+        return deepomatic.refuse_token(given)
     if given:
         return refuse(scope, 403, "The key or token is not valid; ask the operator for one.")
     words = "A key is needed; send it as the header X-API-KEY, or as Authorization: Bearer KEY."
@@ -63,6 +68,11 @@ def refuse_token(scope: Scope, *, given: bool) -> Response:
 def is_arcgis(scope: Scope) -> bool:
     """Tell whether a request is one of ArcGIS REST."""
     return scope["path"] == "/arcgis" or scope["path"].startswith("/arcgis/")
+
+
+def is_deepomatic(scope: Scope) -> bool:
+    """Tell whether a request is one of Deepomatic v0.7."""
+    return scope["path"] == "/v0.7" or scope["path"].startswith("/v0.7/")
 
 
 def _is_for_a_person(scope: Scope) -> bool:
@@ -75,6 +85,12 @@ def on_arcgis(request: Request, error: Exception) -> Response:
     """Answer an error that a face of ArcGIS raised."""
     assert isinstance(error, ArcgisError)
     return arcgis.answer(error)
+
+
+def on_deepomatic(request: Request, error: Exception) -> Response:
+    """Answer an error that the face of Deepomatic raised."""
+    assert isinstance(error, deepomatic.FieldError)
+    return deepomatic.answer(error)
 
 
 def on_ours(request: Request, error: Exception) -> Response:
