@@ -5,25 +5,29 @@ What models are made of needs torch, so it is imported where it runs, in a worke
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from geodl_lab.errors import CancelledError, OptionError, RasterError
+from geodl_lab.errors import CancelledError, OptionError
 from geodl_lab.jobs import recipes
 from geodl_lab.jobs.resolved import Network, Resolved
 from geodl_lab.jobs.worker import Answer, attempt
 from geodl_lab.jobs.works import Done, Missing, Part, Result, is_cancelled
-from geodl_lab.photo_answers import MOST, answer_photo
+from geodl_lab.photo_answers import MOST, Question, answer_photos
 from geodl_lab.photo_crops import crop
 from geodl_lab.photos import open_photo
 
 DISCARD = 0.025
 """Score down to which regions are answered as discarded, where no version of a model says it."""
+
+SOME_PIXELS = 2**26
+"""Pixels beyond which no more photos are opened together."""
 
 OPEN = 8
 """Most uploaded networks that a worker keeps open, the latest used."""
@@ -61,8 +65,9 @@ class Photo:
     @property
     def key(self) -> str:
         """What photos of one model have in common."""
-        said = [self.arguments.get(name) for name in ("outputs", "post_processings")]
-        return self.model or f"{self.network} {json.dumps(said, sort_keys=True)}"
+        names = ("outputs", "post_processings", "output_tensors")
+        said = [self.arguments.get(name) for name in names]
+        return f"{self.model} {self.network} {json.dumps(said, sort_keys=True)}"
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ def deploy_work(recipe: recipes.Deploy, resolved: Resolved, folder: Path) -> Dep
 
 
 def look(photos: Sequence[Photo], device: str) -> list[Answer]:
-    """Answer photos, those of one model after each other; one that fails fails alone.
+    """Answer photos, those of one model in batches; one that fails fails alone.
 
     Parameters
     ----------
@@ -124,8 +129,11 @@ def look(photos: Sequence[Photo], device: str) -> list[Answer]:
     list of Answer
         In the order of the photos: values of the job, or an error.
     """
-    order = sorted(range(len(photos)), key=lambda i: photos[i].key)
-    answers = {i: attempt(look_at, photos[i], device) for i in order}
+    answers: dict[int, Answer] = {}
+    for key in {one.key for one in photos}:
+        same = {i: one for i, one in enumerate(photos) if one.key == key}
+        for some in _opened_some(same):
+            answers |= _together(same, some, device)
     return [answers[i] for i in range(len(photos))]
 
 
@@ -134,40 +142,96 @@ def look_at(photo: Photo, device: str) -> dict[str, Any]:
 
     Where ``output_tensors`` are asked for these are ``tensors``, as of `photo_tensors.tensors`.
     """
+    (values,) = _values([photo], [_question(photo)], device)
+    return values
+
+
+def _opened_some(photos: Mapping[int, Photo]) -> Iterator[dict[int, Answer]]:
+    """Yield what is asked of photos, some at a time: as many as memory is meant to hold."""
+    some: dict[int, Answer] = {}
+    pixels = 0
+    for i, photo in photos.items():
+        some[i] = attempt(_question, photo)
+        pixels += 0 if some[i].error else some[i].value.photo[0].size
+        if pixels > SOME_PIXELS:
+            yield some
+            some, pixels = {}, 0
+    yield some
+
+
+def _together(
+    photos: Mapping[int, Photo], asked: Mapping[int, Answer], device: str
+) -> dict[int, Answer]:
+    """Answer opened photos of one model in batches; if that fails each by itself."""
+    fine = [i for i, answer in asked.items() if answer.error is None]
+    failed = {i: answer for i, answer in asked.items() if answer.error is not None}
+    questions = [asked[i].value for i in fine]
+    answer = attempt(_values, [photos[i] for i in fine], questions, device)
+    if answer.error is None:
+        return failed | {i: Answer(one) for i, one in zip(fine, answer.value, strict=True)}
+    if len(fine) == 1:
+        return failed | {fine[0]: answer}
+    return failed | {i: attempt(look_at, photos[i], device) for i in fine}
+
+
+def _question(photo: Photo) -> Question:
+    """Open a photo and return what is asked of it."""
     if is_cancelled(photo.folder):
         raise CancelledError("the job was cancelled")
-    if photo.file.stat().st_size == 0:
-        raise RasterError("the photo is empty, 0 bytes; send a PNG, JPEG, BMP, TIFF, WebP or GIF")
     pixels = open_photo(photo.file.read_bytes())
     height, width = pixels.shape[1:]
     asked, said = photo.asked, photo.arguments
     area = None if asked.area is None else _scaled([asked.area[:2], asked.area[2:]], width, height)
-    part: dict[str, Any] = {
-        "area": None if area is None else (*area[0], *area[1]),
-        "polygon": None if asked.polygon is None else _scaled(asked.polygon, width, height),
-        "crop_background": asked.crop_background,
-    }
-    if names := said.get("output_tensors"):
-        return {"tensors": _tensors(photo, crop(pixels, **part).pixels, names, device)}
+    return Question(
+        pixels,
+        area=None if area is None else (*area[0], *area[1]),
+        polygon=None if asked.polygon is None else _scaled(asked.polygon, width, height),
+        crop_background=asked.crop_background,
+        most=int(said.get("most", MOST)),
+        thresholds=said.get("thresholds"),
+    )
+
+
+def _values(
+    photos: Sequence[Photo], questions: Sequence[Question], device: str
+) -> list[dict[str, Any]]:
+    """Return the values of jobs whose photos are for one model."""
+    if not photos:
+        return []
+    if any(one.arguments.get("output_tensors") for one in photos):
+        pairs = zip(photos, questions, strict=True)
+        return [{"tensors": _tensors(*pair, device)} for pair in pairs]
     answers = [
-        answer_photo(
-            pixels,
-            reader.model,
-            **part,
-            most=int(said.get("most", MOST)),
-            discard=reader.discard if said.get("discarded") else None,
-            thresholds=said.get("thresholds"),
-            device=device,
-        )
-        for reader in _readers(photo)
+        answer_photos(_with_discard(photos, questions, reader), reader.model, device=device)
+        for reader in _readers(photos[0])
     ]
-    return {"answers": [answer.as_dict() for answer in answers]}
+    return [{"answers": [one.as_dict() for one in row]} for row in zip(*answers, strict=True)]
 
 
-def _tensors(photo: Photo, pixels: Any, names: Sequence[str], device: str) -> list[dict[str, Any]]:
+def _with_discard(
+    photos: Sequence[Photo], questions: Sequence[Question], reader: Reader
+) -> list[Question]:
+    """Return questions that ask for what is not sure, where the job does."""
+    pairs = zip(photos, questions, strict=True)
+    return [
+        dataclasses.replace(
+            one, discard=reader.discard if photo.arguments.get("discarded") else None
+        )
+        for photo, one in pairs
+    ]
+
+
+def _tensors(photo: Photo, question: Question, device: str) -> list[dict[str, Any]]:
+    names = photo.arguments["output_tensors"]
+    part = crop(
+        question.photo,
+        area=question.area,
+        polygon=question.polygon,
+        crop_background=question.crop_background,
+    )
     model = _networks().open_model(photo.model) if photo.network is None else _raw(photo.network)
     answerer = importlib.import_module("geodl_lab.photo_tensors")  # with it comes torch
-    found: list[dict[str, Any]] = answerer.tensors(pixels, model, names=names, device=device)
+    found: list[dict[str, Any]] = answerer.tensors(part.pixels, model, names=names, device=device)
     return found
 
 

@@ -324,6 +324,7 @@ class Chain(nn.Module):
 
     def __init__(self, network: Any, feed: Feed, read: Read | Raw) -> None:
         super().__init__()
+        self.training = False  # as the network already is; an exported program refuses eval()
         self.network, self.feed, self.read = network, feed, read
         self.by_name = _takes(network, [one.tensor_name for one in feed.preprocessing.inputs])
 
@@ -390,7 +391,7 @@ def chain(network: Any, feed: Feed, read: Read | Raw) -> Chain | OwnChain:
         If it has its own runtime and wants more than an image.
     """
     if not hasattr(network, "placed"):
-        return Chain(network, feed, read).eval()
+        return Chain(network, feed, read)
     if len(feed.preprocessing.inputs) > 1:
         raise ModelError(
             "preprocessing.inputs has constants, which only TorchScript networks take here; write "
