@@ -63,7 +63,11 @@ def filled(page: str) -> str:
 
 
 def _line(route: APIRoute) -> tuple[str, str, str]:
-    return ", ".join(sorted(route.methods)), f"`{route.path}`", route.description.partition("\n")[0]
+    return (
+        ", ".join(sorted(route.methods or ())),
+        f"`{route.path}`",
+        route.description.partition("\n")[0],
+    )
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
