@@ -62,16 +62,14 @@ def open_photo(data: bytes, *, most_pixels: int = MOST_PIXELS) -> xr.DataArray:
         raise RasterError("the photo is empty, 0 bytes; send a PNG, JPEG, BMP, TIFF, WebP or GIF")
     with warnings.catch_warnings(action="ignore"), _opened(data) as image:
         _check(image, data, most_pixels)
-        orientation = _orientation(image)
         try:
             pixels = _rgb(image)
-        except RasterError:
-            raise
         except Exception as error:  # decoders raise whatever a damaged file leads them to
             raise RasterError(
                 f"the photo ({image.format}) is damaged or cut off: {first_line(error)[:200]}; "
                 "send it again, whole"
             ) from error
+        orientation = _orientation(image)  # only now: of some formats decoding turns it
     return _array(_turned(pixels, orientation))
 
 

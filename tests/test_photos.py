@@ -53,7 +53,7 @@ def test_a_jpeg_is_what_pillow_decodes_and_a_gif_its_first_picture():
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "WEBP"])
 def test_a_photo_is_turned_as_exif_says(orientation, form):
     exif = Image.Exif()
     exif[0x0112] = orientation

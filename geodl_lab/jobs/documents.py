@@ -130,6 +130,8 @@ class Documents:
 
     def __init__(self, database: Database, folder: Path) -> None:
         self._database, self._folder = database, folder
+        for rough in folder.glob("*/.*"):  # of a server that was killed
+            shutil.rmtree(rough, ignore_errors=True)
 
     def write(self, change: Callable[[Transaction], Value]) -> Value:
         """Make several changes in one transaction; none is kept if ``change`` raises."""

@@ -205,7 +205,7 @@ class Inputs:
         values = self.core.documents.get("network", number, self.caller).values
         text = json.dumps(values["preprocessing"], sort_keys=True)
         folder = self.core.documents.folder("network", number)
-        return Network(folder, str(values["framework"]), text, f"network {number}")
+        return Network(folder, str(values["framework"]), text, str(number))
 
     def _stored(self, reference: str) -> tuple[Path, ...]:
         path = self.core.store_path(reference)

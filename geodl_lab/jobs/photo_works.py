@@ -97,7 +97,7 @@ class DeployWork:
     def finish(self) -> Result:
         """Open it; raises ModelError, TrustError."""
         _networks().try_network(self.network)
-        said = f"{self.network.name} ({self.network.framework}) opens and can be used."
+        said = f"network {self.network.name} ({self.network.framework}) opens and can be used."
         return Result(values={"network": self.network.name}, messages=(said,))
 
 

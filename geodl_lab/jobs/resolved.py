@@ -22,7 +22,7 @@ class Network:
     preprocessing
         What it is fed, JSON as text.
     name
-        For messages.
+        Its number, for messages.
     """
 
     folder: Path

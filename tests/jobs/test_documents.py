@@ -86,6 +86,15 @@ def test_files_come_and_go_with_their_document(documents):
     assert not folder.exists()
 
 
+def test_files_of_an_upload_that_a_kill_ended_go_at_the_next_start(documents, opened):
+    made = documents.add("network", "ann", {}, files={"model.pt": b"12"})
+    folder = documents.folder("network", made.id)
+    (folder.parent / ".j0123").mkdir()
+    (folder.parent / ".j0123" / "model.pt").write_bytes(b"half")
+    opened()
+    assert list(folder.parent.iterdir()) == [folder]
+
+
 def test_a_document_whose_files_fail_is_none(documents):
     with pytest.raises(OptionError, match="a file cannot be called"):
         documents.add("network", "ann", {}, files={"../x": b""})

@@ -12,18 +12,23 @@ from geopandas import GeoDataFrame
 from rasterio.transform import from_origin
 
 from geodl_lab.errors import AccessError, CancelledError, RasterError
+from geodl_lab.jobs import inputs
 from geodl_lab.jobs.catalog import Item, Service
+from geodl_lab.jobs.database import Database
+from geodl_lab.jobs.documents import Documents
 from geodl_lab.jobs.inputs import resolve
 from geodl_lab.jobs.job import Caller
 from geodl_lab.jobs.recipes import (
     Change,
     Classify,
     Context,
+    Deploy,
     Detect,
     Export,
     Extent,
     Install,
     ListModels,
+    Look,
     ModelInfo,
     Recognize,
     Ref,
@@ -339,3 +344,49 @@ def test_a_cancelled_job_asks_nothing(core, folder, web):
     with pytest.raises(CancelledError, match="cancelled"):
         rasters_of(Ref("url", f"{web.url}/a.tif"), core, folder)
     assert web.asked == []
+
+
+def test_a_photo_comes_with_the_job_or_is_fetched_once(core, folder, web):
+    web.pages["/a.png"] = b"some bytes"
+    here = resolve(Look(MODEL, Ref("file", "image")), core, ME, folder)
+    assert (here.photo, here.model) == (folder / "image", "naip-landcover")
+    there = Look(MODEL, Ref("url", f"{web.url}/a.png?token=T"))
+    for _ in range(2):
+        assert resolve(there, core, ME, folder).photo.read_bytes() == b"some bytes"
+    assert web.asked == ["/a.png?token=T"]
+
+
+@pytest.mark.parametrize(
+    ("ref", "match"),
+    [
+        (Ref("url", "http://127.0.0.1:1/a.png"), "127.0.0.1"),
+        (Ref("url", "file:///etc/passwd"), "http"),
+        (Ref("store", "nas/b.tif"), "is no photo; send its bytes, or a URL"),
+    ],
+)
+def test_photos_that_are_not_to_be_had(core, folder, ref, match):
+    with pytest.raises(AccessError, match=match):
+        resolve(Look(MODEL, ref), core, ME, folder)
+
+
+def test_a_photo_is_limited(core, folder, web, monkeypatch):
+    monkeypatch.setattr(inputs, "MOST_PHOTO_BYTES", 5)
+    web.pages["/a.png"] = b"123456"
+    with pytest.raises(AccessError, match="5 bytes"):
+        resolve(Look(MODEL, Ref("url", f"{web.url}/a.png")), core, ME, folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_an_uploaded_network_is_its_document(core, folder, tmp_path):
+    database = Database(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    core.documents = Documents(database, tmp_path / "documents")
+    values = {"framework": "onnx-1.x", "preprocessing": {"b": 1, "a": 2}}
+    made = core.documents.add("network", "me", values, files={"model.onnx": b"1"})
+    asked = Look(Ref("model", ""), Ref("file", "image"), deployment=made.id)
+    for recipe in (asked, Deploy(made.id)):
+        network = resolve(recipe, core, ME, folder).network
+        assert network.framework == "onnx-1.x" and network.preprocessing == '{"a": 2, "b": 1}'
+        assert (network.folder / "model.onnx").read_bytes() == b"1"
+        with pytest.raises(AccessError, match=f"there is no network {made.id}"):
+            resolve(recipe, core, Caller("you"), folder)
+    database.close()

@@ -141,6 +141,19 @@ def test_a_full_queue_keeps_no_image(fakes, tmp_path, monkeypatch):
         core.close(seconds=1)
 
 
+def test_photos_wait_for_the_next_server(fakes, monkeypatch, tmp_path, ended):
+    monkeypatch.setattr(photo_works, "look", fake_looks.look)
+    first = open_core(CoreOptions(tmp_path / "data"), resolve=resolve)
+    jobs = [send(first, "sleep0.4") for _ in range(5)]
+    ended(first, jobs[0], lambda job: job.state is State.RUNNING)
+    first.close(seconds=0)
+    second = open_core(CoreOptions(tmp_path / "data"), resolve=resolve)
+    try:
+        assert {ended(second, job).state for job in jobs} == {State.SUCCEEDED}
+    finally:
+        second.close(seconds=1)
+
+
 def test_photos_survive_a_kill(tmp_path, ended, fakes, monkeypatch):
     environment = {**os.environ, "PYTHONPATH": f"{HERE.parents[1]}:{HERE}"}
     program = [sys.executable, HERE / "killed_looks.py", tmp_path / "data"]

@@ -38,7 +38,7 @@ def network(tmp_path):
     folder = tmp_path / "network"
     folder.mkdir()
     (folder / "model.pt").write_bytes(exported())
-    return Network(folder, "pytorch-2.x", json.dumps(preprocessing()), "network 3")
+    return Network(folder, "pytorch-2.x", json.dumps(preprocessing()), "3")
 
 
 def test_a_program_needs_trust_of_its_very_hash(network, tmp_path, models_folder):
@@ -64,7 +64,7 @@ def test_trust_is_that_of_the_operator(network, package, models_folder, same, tr
 def test_an_archive_is_trusted_by_what_it_holds(package, tmp_path, models_folder):
     folder = package()
     (tmp_path / "model.dlpk").write_bytes(zipped(folder))
-    network = Network(tmp_path, "esri-dlpk", json.dumps(preprocessing()), "network 3")
+    network = Network(tmp_path, "esri-dlpk", json.dumps(preprocessing()), "3")
     install(str(folder), trust=False)
     assert not is_trusted(network)
     install(str(folder), trust=True)
@@ -73,7 +73,7 @@ def test_an_archive_is_trusted_by_what_it_holds(package, tmp_path, models_folder
 
 def test_torchscript_that_only_computes_needs_none(tmp_path, models_folder):
     (tmp_path / "model.pt").write_bytes(scripted(Mean()))
-    network = Network(tmp_path, "pytorch-2.x", json.dumps(preprocessing()), "network 3")
+    network = Network(tmp_path, "pytorch-2.x", json.dumps(preprocessing()), "3")
     assert not is_trusted(network)
     try_network(network)
     ((model, discard),) = open_network(network, OUTPUTS, READINGS)

@@ -66,7 +66,7 @@ def network_in(folder, content, *, framework="pytorch-2.x", name="model.pt", **s
     folder.mkdir()
     (folder / name).write_bytes(content)
     text = json.dumps({**preprocessing(), **said})
-    return Network(folder, framework, text, "network 3")
+    return Network(folder, framework, text, "3")
 
 
 def photo_in(folder, *, model="aerial-scene", network=None, data=None, **asked):

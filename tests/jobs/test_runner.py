@@ -4,7 +4,16 @@ import pytest
 from fake_works import classify
 
 from geodl_lab.jobs.job import Caller, State
-from geodl_lab.jobs.recipes import Export, Failed, Install, ListModels, ModelInfo, Ref
+from geodl_lab.jobs.recipes import (
+    Deploy,
+    Export,
+    Failed,
+    Install,
+    ListModels,
+    Look,
+    ModelInfo,
+    Ref,
+)
 from geodl_lab.jobs.runner import PLACES, queue_of
 from geodl_lab.jobs.workers import FILES, MODELS
 
@@ -21,6 +30,9 @@ REF = Ref("model", "m")
         (ModelInfo(REF), MODELS),
         (Install(REF), MODELS),
         (Failed("no"), MODELS),
+        (Deploy(1), MODELS),
+        (Look(REF, Ref("file", "image")), "looks"),
+        (Look(REF, Ref("url", "http://a.example/a.png")), "fetches"),
     ],
 )
 def test_each_recipe_has_its_queue(recipe, queue):

@@ -9,7 +9,7 @@ from geodl_lab.errors import BusyError
 from geodl_lab.jobs import workers
 from geodl_lab.jobs.executors import CrashError
 from geodl_lab.jobs.worker import Answer
-from geodl_lab.jobs.workers import FILES, MODELS, Lane, Workers
+from geodl_lab.jobs.workers import FILES, LOCAL, MODELS, Lane, Workers
 
 
 class ByHand:
@@ -134,3 +134,12 @@ def test_after_close_there_is_no_lane(found):
         workers.lane("auto")
     with pytest.raises(BusyError, match="stopping"):
         workers.lane(MODELS)
+
+
+def test_photos_stay_on_this_machine_where_there_is_a_cluster(monkeypatch):
+    monkeypatch.setattr(workers, "DaskExecutor", lambda address: ByHand(8))
+    monkeypatch.setattr(workers, "ProcessExecutor", lambda name: ByHand())
+    cluster = Workers("tcp://127.0.0.1:1")
+    assert cluster.lane("auto").name == "cluster"
+    assert cluster.lane(LOCAL).name == LOCAL and cluster.lane(LOCAL) is cluster.lane(LOCAL)
+    cluster.close()
