@@ -76,6 +76,18 @@ def test_thresholds_can_be_others_and_a_score_must_be_above(labels):
     ]  # fmt: skip
 
 
+class Const(nn.Module):
+    def forward(self, x):
+        return torch.full((len(x), 3), 0.8)
+
+
+def test_a_score_of_a_label_must_be_above_its_threshold_too():
+    model = made(Const(), "recognize", classes=NAMES, activation="none")
+    for least, predicted in ((0.8, False), (0.7999, True)):
+        found = answer_photo(NOISE, model, thresholds=least).labels
+        assert [one.predicted for one in found] == [predicted] * 3
+
+
 def test_regions_are_those_of_detect(spots):
     answer, frame = answer_photo(SPOTS, spots), SPOTS.dl.detect(spots)
     assert sorted(boxes_of(answer)) == sorted(frame.bounds.itertuples(index=False, name=None))
