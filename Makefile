@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
 ARCGIS := .venv-arcgis
+DEEPOMATIC := .venv-deepomatic
 WEB_CLIENTS := .web-clients
 BENCH_ARGS ?=
 SERVE_ARGS ?=
@@ -46,17 +47,19 @@ demo: $(VENV)/.base  ## land cover and trees of the bundled scene, into demo-out
 	@$(BIN)/geodl demo
 
 test: $(VENV)/.ready  ## unit tests, notebooks, one browser pass, one real client
-	@export GEODL_CHROMIUM GEODL_ARCGIS_PYTHON; GEODL_CHROMIUM=$$(scripts/ensure_chromium.sh) && \
+	@export GEODL_CHROMIUM GEODL_ARCGIS_PYTHON GEODL_DEEPOMATIC_PYTHONS; GEODL_CHROMIUM=$$(scripts/ensure_chromium.sh) && \
 	GEODL_ARCGIS_PYTHON=$$(scripts/ensure_arcgis.sh $(ARCGIS) $(PYTHON)) && \
+	GEODL_DEEPOMATIC_PYTHONS=$$(scripts/ensure_deepomatic.sh $(DEEPOMATIC) $(PYTHON)) && \
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --nbmake tests $(NOTEBOOKS) -m 'not clients and not load'
 
 test-package: $(VENV)/.ready  ## the built wheel alone, in an empty environment and folder
 	@TORCH_INDEX='$(TORCH_INDEX)' scripts/test_package.sh $(BIN)/python
 
 test-clients: $(VENV)/.ready  ## real client programs against the server
-	@export GEODL_CHROMIUM GEODL_ARCGIS_PYTHON GEODL_QGIS_PYTHON GEODL_WEB_CLIENTS; \
+	@export GEODL_CHROMIUM GEODL_ARCGIS_PYTHON GEODL_DEEPOMATIC_PYTHONS GEODL_QGIS_PYTHON GEODL_WEB_CLIENTS; \
 	GEODL_CHROMIUM=$$(scripts/ensure_chromium.sh) && \
 	GEODL_ARCGIS_PYTHON=$$(scripts/ensure_arcgis.sh $(ARCGIS) $(PYTHON)) && \
+	GEODL_DEEPOMATIC_PYTHONS=$$(scripts/ensure_deepomatic.sh $(DEEPOMATIC) $(PYTHON)) && \
 	GEODL_QGIS_PYTHON=$$(scripts/ensure_qgis.sh) && \
 	GEODL_WEB_CLIENTS=$$(scripts/ensure_web_clients.sh $(WEB_CLIENTS)) && \
 	$(BIN)/python -m pytest tests/clients tests/test_docs_server.py -m clients
@@ -94,5 +97,5 @@ lint: $(VENV)/.ready  ## ruff and mypy
 	@$(BIN)/mypy
 
 clean:  ## remove everything that these targets made
-	rm -rf $(VENV) $(BENCH) $(ARCGIS) $(WEB_CLIENTS) demo-output $(ARTIFACTS) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) $(ARCGIS) $(DEEPOMATIC) $(WEB_CLIENTS) demo-output $(ARTIFACTS) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

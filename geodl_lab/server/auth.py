@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from urllib.parse import parse_qs
 
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from geodl_lab.jobs.job import Caller
 from geodl_lab.server.bodies import Quota, Replayed, answer_early, form_token
-from geodl_lab.server.errors import refuse, refuse_token
+from geodl_lab.server.errors import is_deepomatic, refuse, refuse_token
 from geodl_lab.server.limits import Buckets
 from geodl_lab.server.tokens import Tokens
 
@@ -46,6 +47,10 @@ SMALL, LARGE_FORMS, SECONDS = 2**16, 16, 60.0
 """Forms of more bytes than this, of who has not said who they are yet, are read only so many at
 one time, as they are kept in memory; and any of them for so long."""
 
+PATIENCE = 5.0
+"""Seconds for which requests of Deepomatic's clients are held back, in their order, where they come
+too quickly: those clients give up at a 429, and after 8 s."""
+
 SLOW = "The form did not come in time; send it again, with the key in a header."
 
 
@@ -69,6 +74,7 @@ class Authentication:
     def __init__(self, app: ASGIApp, *, tokens: Tokens, buckets: Buckets, quota: Buckets) -> None:
         self.app, self.tokens, self.buckets, self.quota = app, tokens, buckets, quota
         self._large = asyncio.Semaphore(LARGE_FORMS)
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the app, or refuse."""
@@ -82,7 +88,7 @@ class Authentication:
                 return await refuse(scope, 408, SLOW)(scope, receive, send)
             given, receive = [token] if token else [], Replayed(messages, receive)
         caller = self._caller(given)
-        if not self.buckets.take(caller.owner if caller else _address(scope)):
+        if not await self._paced(scope, caller):
             response = refuse(scope, 429, self.buckets.words)
             return await answer_early(response, scope, receive, send)
         if caller is None and not _is_open(scope["path"], given=bool(given)):
@@ -92,6 +98,21 @@ class Authentication:
         if caller:
             receive = Quota(receive, self.quota, caller.owner)
         return await self.app(scope, receive, send)
+
+    async def _paced(self, scope: Scope, caller: Caller | None) -> bool:
+        """Tell whether a request may go on, when it may: programs that cannot wait are held."""
+        if caller is None or not is_deepomatic(scope):
+            return self.buckets.take(caller.owner if caller else _address(scope))
+        turn = self._turns[caller.owner]
+        if not turn.locked() and self.buckets.take(caller.owner):
+            return True
+        try:
+            async with asyncio.timeout(PATIENCE), turn:
+                while not self.buckets.take(caller.owner):
+                    await asyncio.sleep(1 / self.buckets.rate)
+        except TimeoutError:
+            return False
+        return True
 
     async def _form_token(self, scope: Scope, receive: Receive) -> tuple[str, list[Message]]:
         said = Headers(scope=scope).get("content-length", "")

@@ -419,7 +419,9 @@ def test_foreign_networks_can_be_looked_at(framework, file):
 def test_frameworks_and_files():
     with pytest.raises(ModelError, match=r"framework is 'mxnet'; possible are pytorch-2.x"):
         model({}, framework="mxnet")
-    with pytest.raises(ModelError, match=r"needs a file 'model\.pt'; the network has none"):
+    with pytest.raises(
+        ModelError, match=r"needs a file 'model\.pt' or 'model\.pt2'; the network has none"
+    ):
         model({})
     with pytest.raises(ModelError, match="give a plain name"):
         model({"../model.pt": b""})
@@ -465,7 +467,10 @@ def test_what_is_given_in_the_wrong_form_is_named():
         (None, "are a NoneType; give their bytes by role"),
         ({1: b""}, "called 1; give a plain name"),
         ({"model.pt": "text"}, "'model.pt' of the network is a str; give its bytes"),
-        ({"a.pt": b"x"}, r"framework pytorch-2.x needs a file 'model.pt'; the network has 'a.pt'"),
+        (
+            {"a.pt": b"x"},
+            r"framework pytorch-2.x needs a file 'model.pt' or 'model.pt2'; the network has 'a.pt'",
+        ),
     ):
         with pytest.raises(ModelError, match=message):
             model(files)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from geodl_lab.deepomatic_spec import check_outputs
+from geodl_lab.deepomatic_spec import Labels, check_outputs
 from geodl_lab.jobs.core import Core
 from geodl_lab.jobs.documents import Document, Transaction
 from geodl_lab.jobs.job import Caller
@@ -44,8 +44,8 @@ def create(core: Core, caller: Caller, body: Body) -> Row:
     required(body, ("name", "outputs"))
     outputs = structured(body.values["outputs"], "outputs")
     with about("outputs"):
-        check_outputs(outputs)
-    values = {**named(body.values), "outputs": outputs, CURRENT: None}
+        typed = [_output(one) for one in check_outputs(outputs)]
+    values = {**named(body.values), "outputs": typed, CURRENT: None}
     return _worded(core.documents.add(SPEC, caller.owner, values))
 
 
@@ -89,6 +89,13 @@ def _current(transaction: Transaction, caller: Caller, given: Any, spec: int) ->
             field=CURRENT,
         )
     return number
+
+
+def _output(labels: Labels) -> Row:
+    """Return what was checked with numbers and booleans as such, as forms send only text."""
+    rows = [{"id": id, "name": name} for id, name in zip(labels.ids, labels.names, strict=True)]
+    roi = "BBOX" if labels.boxes else "NONE"
+    return {"labels": {"labels": rows, "exclusive": labels.exclusive, "roi": roi}}
 
 
 def _brief(spec: Document) -> Row:

@@ -76,6 +76,13 @@ def test_a_specification(client):
     assert client.delete(path).status_code == 404
 
 
+def test_a_specification_as_flat_fields_has_numbers_and_truth_values(client):
+    flat = {"name": "pets", "outputs[0]labels.exclusive": "True", "outputs[0]labels.roi": "NONE"}
+    for place, label in enumerate(LABELS):
+        flat |= {f"outputs[0]labels.labels[{place}]{key}": label[key] for key in label}
+    assert client.post("/recognition/specs", data=flat).json()["outputs"] == OUTPUTS
+
+
 @pytest.mark.parametrize(
     ("sent", "field"),
     [

@@ -3,6 +3,7 @@
 import pytest
 from fastapi.testclient import TestClient
 
+from geodl_lab.server import auth
 from geodl_lab.server.app import make_app
 from geodl_lab.server.options import ServerOptions
 from geodl_lab.server.tokens import Tokens
@@ -75,13 +76,18 @@ def test_a_full_queue_says_when_to_come_again(client, core):
     assert int(answer.headers["retry-after"]) > 0
 
 
-def test_too_many_requests(core, tmp_path):
-    options = ServerOptions(data_dir=tmp_path, api_keys=("key",), rate_limit=1)
+@pytest.mark.parametrize("patience", [0, 5])
+def test_too_many_requests_are_held_back_and_refused_at_last(core, tmp_path, monkeypatch, patience):
+    monkeypatch.setattr(auth, "PATIENCE", patience)
+    options = ServerOptions(data_dir=tmp_path, api_keys=("key",), rate_limit=20)
     app = make_app(core, options, tokens=Tokens(options.api_keys, secret=b"secret"))
     client = TestClient(app, headers={"x-api-key": "key"})
-    answers = [client.get("/v0.7/accounts/me") for _ in range(5)]
-    check(answers[-1], 429)
-    assert int(answers[-1].headers["retry-after"]) > 0
+    answers = [client.get("/v0.7/tasks/17") for _ in range(40)]
+    refused = [one for one in answers if one.status_code == 429]
+    assert bool(refused) == (patience == 0)
+    for one in refused:
+        check(one, 429)
+        assert int(one.headers["retry-after"]) > 0
 
 
 def test_a_fault_of_ours_shows_nothing(app, core, monkeypatch):
