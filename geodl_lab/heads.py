@@ -109,6 +109,32 @@ class ProbabilityHead:
 
 
 @dataclass(frozen=True)
+class BestHead:
+    """Class value of the best score, and the best probability among some classes.
+
+    Parameters
+    ----------
+    values
+        Class values in channel order.
+    counted
+        Places of the classes, from 0, whose probability counts.
+    """
+
+    values: tuple[int, ...]
+    counted: tuple[int, ...]
+    dtype: np.dtype[Any] = np.dtype("float32")
+    fill: float = NODATA
+    channels: int = 2
+
+    def __call__(self, scores: torch.Tensor) -> torch.Tensor:
+        """Map scores (N, K, H, W) to class values and probabilities (N, 2, H, W), float32."""
+        classes = ClassHead(self.values)(scores).float()  # (N, 1, H, W)
+        shares = ProbabilityHead(len(self.values))(scores)[:, list(self.counted)].float()
+        best = shares.amax(dim=1, keepdim=True).nan_to_num(0.0)  # (N, 1, H, W)
+        return torch.cat([classes, best], dim=1)
+
+
+@dataclass(frozen=True)
 class EntropyHead:
     """Shannon entropy of the class probabilities in nat; NaN is nodata."""
 

@@ -335,7 +335,7 @@ def _compute(
     if run.lazy:
         values: Any = lazy_dense(run.planned, run.source, work, run.area)
     else:
-        values = _eager(run, work)
+        values = eager_values(run, work)
     values = values if product.channels else values[0]
     result = on_grid(
         values, run.grid, run.area, name=product.name, nodata=product.head.fill, dim=product.dim
@@ -347,8 +347,8 @@ def _compute(
     return result.assign_attrs({**product.attrs, **provenance(run)})
 
 
-def _eager(run: Run, work: DenseWork) -> np.ndarray:
-    """Return the values (channel, y, x) of the run's area."""
+def eager_values(run: Run, work: DenseWork) -> np.ndarray:
+    """Return the values (channel, y, x) of the run's area, computed now."""
     head, area = work.head, run.area
     values = np.empty((head.channels, *area.shape_yx), dtype=head.dtype)
     chunks = [chunk for row in chunk_lattice(run.planned.grid, area) for chunk in row]

@@ -116,14 +116,24 @@ def recognize(
 
 
 def _label_image(run: Run, threshold: float | None) -> pandas.DataFrame:
+    table = label_table(image_scores(run), run.model.package, threshold)
+    table.attrs = provenance(run)
+    return table
+
+
+def image_scores(run: Run) -> np.ndarray:
+    """Return the scores (label,) of a run over one image, in class order.
+
+    Raises
+    ------
+    OptionError, RasterError
+        If one forward has no memory for the image, or it holds no data.
+    """
     _check_memory(run)
     (scores,) = _scores(run)
     if scores is None:
         raise RasterError("the image holds no data, so it shows nothing; give another area or file")
-    package = run.model.package
-    table = label_table(scores, package, threshold)
-    table.attrs = provenance(run)
-    return table
+    return scores
 
 
 def label_table(

@@ -1,0 +1,145 @@
+"""A model on one photo, in pixels of the photo: scores of labels, objects, or class maps.
+
+The same numbers as `recognize`, `detect` and `classify`, without tables and coordinates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import shapely
+import xarray as xr
+from affine import Affine
+
+from geodl_lab.detections import Detections, concatenate
+from geodl_lab.heads import BestHead, ClassValueHead, LogitHead
+from geodl_lab.objects import find, with_threshold
+from geodl_lab.options import make_options
+from geodl_lab.package import NODATA, ModelPackage
+from geodl_lab.pixels import dense_work, eager_values
+from geodl_lab.recognition import image_scores
+from geodl_lab.regions import probability
+from geodl_lab.runs import Run, check, one_image, prepare
+from geodl_lab.runtime import Model
+from geodl_lab.vectors import outlines
+
+BACKGROUND = ("background",)
+"""Names of classes that are nothing, in lower case."""
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Objects in pixels of a photo.
+
+    Parameters
+    ----------
+    boxes
+        Left, top, right, bottom, shape (object, 4).
+    label_ids, scores
+        Class values and 0..1, shape (object,).
+    corners
+        Of rotated boxes (object, 4, 2), x, y in ring order; else None.
+    rings
+        Of masks the outline of each, (corner, 2); else None.
+    areas
+        Of masks their pixels, (object,); else None.
+    """
+
+    boxes: np.ndarray
+    label_ids: np.ndarray
+    scores: np.ndarray
+    corners: np.ndarray | None = None
+    rings: Sequence[np.ndarray] | None = None
+    areas: np.ndarray | None = None
+
+
+def label_scores(photo: xr.DataArray, model: Model, *, device: str) -> np.ndarray:
+    """Return the scores (label,) of a photo, float64, in class order; errors as of `recognize`."""
+    run = check(photo, model, make_options({"device": device}))
+    return image_scores(one_image(run, model.package.inputs.fit))
+
+
+def objects(photo: xr.DataArray, model: Model, *, least: float, device: str) -> Objects:
+    """Return the objects that score above ``least``, in pixels of the photo.
+
+    Of objects that are made of connected pixels the model's own threshold is kept, because
+    another would make others of them. Errors as of `detect`.
+    """
+    decoder = model.package.decoder
+    if decoder is not None and decoder.name != "regions" and least != decoder.threshold:
+        model = with_threshold(model, least)
+    run = prepare(photo, model, make_options({"device": device}))
+    found = concatenate(list(find(run)))
+    height, width = run.grid.shape_yx
+    return _on_photo(found.within(0, 0, width, height), run)
+
+
+def class_map(
+    photo: xr.DataArray, model: Model, *, device: str
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return class values (y, x), uint8, and the best probability of those that are something.
+
+    The latter is (y, x), float32, or None where the model answers no scores. Errors as of
+    `classify`.
+    """
+    package, run = model.package, prepare(photo, model, make_options({"device": device}))
+    values = tuple(label.value for label in package.classes)
+    if package.answers == "values":
+        return eager_values(run, dense_work(run, ClassValueHead(values)))[0], None
+    head = BestHead(values, counted(package))
+    classes, scores = eager_values(run, dense_work(run, head))
+    scores[classes == NODATA] = 0
+    return classes.astype(np.uint8), scores
+
+
+def heat(photo: xr.DataArray, model: Model, *, device: str) -> np.ndarray | None:
+    """Return the scores (y, x), float32, of which a detector makes its objects.
+
+    None where it answers objects rather than scores of pixels, or sees photos at another size.
+    """
+    package, run = model.package, prepare(photo, model, make_options({"device": device}))
+    decoder = package.decoder
+    if decoder is None or decoder.answers_objects or run.fitted is not None:
+        return None
+    count = len(package.classes)
+    head = LogitHead(count, count + 2 * decoder.sized)
+    logits = eager_values(run, dense_work(run, head))[:count].max(axis=0)
+    return np.asarray(probability(logits), np.float32)
+
+
+def thresholds(package: ModelPackage) -> tuple[float, ...]:
+    """Return the model's own threshold of each class, in their order."""
+    count = len(package.classes)
+    if package.recognizer is not None:
+        return tuple(package.recognizer.threshold(index) for index in range(count))
+    if package.decoder is not None:
+        return package.decoder.thresholds or (package.decoder.threshold,) * count
+    return (0.0,) * count
+
+
+def counted(package: ModelPackage) -> tuple[int, ...]:
+    """Return the places of the classes that are something."""
+    places = [i for i, one in enumerate(package.classes) if one.name.lower() not in BACKGROUND]
+    return tuple(places) or tuple(range(len(package.classes)))
+
+
+def _on_photo(found: Detections, run: Run) -> Objects:
+    """Return objects of what a net saw in pixels of the photo."""
+    t = Affine.identity() if run.fitted is None else run.fitted.placed.transform
+    factors, shifts = np.array([t.a, t.e]), np.array([t.c, t.f])
+    boxes = found.boxes * np.tile(factors, 2) + np.tile(shifts, 2)
+    corners = None if found.corners is None else found.corners * factors + shifts
+    if found.masks is None:
+        return Objects(boxes, found.label_ids, found.scores, corners)
+    rings = [_largest_ring(shape) * factors + shifts for shape in outlines(found.masks)]
+    areas = found.masks.counts * float(factors.prod())
+    return Objects(boxes, found.label_ids, found.scores, corners, rings, areas)
+
+
+def _largest_ring(shape: Any) -> np.ndarray:
+    """Return the outer ring (corner, 2) of the largest part of an outline, not closed."""
+    part = max(shapely.get_parts(shape), key=lambda one: float(one.area))
+    return np.array(part.exterior.coords)[:-1]
