@@ -204,9 +204,7 @@ def _place(region: Region, text: _Box, style: Style, size: tuple[int, int]) -> _
     return (x, y, x + width, y + height)
 
 
-def _draw_tag(
-    draw: ImageDraw.ImageDraw, box: _Box, words: str, color: _Rgb, style: Style
-) -> None:
+def _draw_tag(draw: ImageDraw.ImageDraw, box: _Box, words: str, color: _Rgb, style: Style) -> None:
     draw.rectangle(box, fill=(*color, 235))
     middle = (box[0] + style.pad, (box[1] + box[3]) / 2)
     draw.text(middle, words, fill=_ink(color), font=style.font, anchor="lm")

@@ -22,6 +22,7 @@ from geodl_lab.errors import (
 )
 from geodl_lab.server.arcgis import errors as arcgis
 from geodl_lab.server.arcgis.web import ArcgisError
+from geodl_lab.server.pekat import errors as pekat
 
 STATUS: tuple[tuple[type[Exception], int], ...] = (
     (AccessError, 404),
@@ -45,6 +46,8 @@ def refuse(scope: Scope, status: int, message: str, *, headers: Mapping[str, str
         headers = {"Retry-After": RETRY[status], **headers}
     if is_arcgis(scope):
         return arcgis.refuse(status, message, headers)
+    if pekat.is_pekat(scope):
+        return pekat.refuse(status, message, headers)
     return JSONResponse({"error": {"code": status, "message": message}}, status, headers)
 
 
@@ -54,6 +57,8 @@ def refuse_token(scope: Scope, *, given: bool) -> Response:
         if _is_for_a_person(scope):
             return arcgis.ask_for_key(scope["path"], given=given)
         return arcgis.refuse_token(given)
+    if pekat.is_pekat(scope):
+        return pekat.refuse_token(given)
     if given:
         return refuse(scope, 403, "The key or token is not valid; ask the operator for one.")
     words = "A key is needed; send it as the header X-API-KEY, or as Authorization: Bearer KEY."

@@ -17,6 +17,7 @@ DEFAULT_MODEL = "tree-crowns"
 BACKGROUND = "background"
 """Name of a class that is never a defect unless the project says so."""
 
+
 @dataclass(frozen=True, kw_only=True)
 class Project:
     """What is looked for, and the rule behind ``result``.
@@ -119,7 +120,7 @@ def _values(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     return values
 
 
-def _check_words(project: Project) -> None:
+def _check_words(project: Any) -> None:
     if not isinstance(project.model, str) or not project.model:
         raise OptionError(f"model {project.model!r} is not possible; name one, as in 'tree-crowns'")
     defects = project.defects
@@ -142,7 +143,7 @@ def _check_words(project: Project) -> None:
         raise OptionError(f"device {project.device!r} is not possible; give auto, cpu or cuda[:N]")
 
 
-def _check_numbers(project: Project) -> None:
+def _check_numbers(project: Any) -> None:
     for name in ("threshold", "max_share"):
         value = getattr(project, name)
         if value is None and name == "threshold":
