@@ -228,7 +228,7 @@ def _draw_rows(image: Image.Image, rows: list[tuple[str, _Rgb]]) -> None:
     style, draw = Style.of(image.size), ImageDraw.Draw(image, "RGBA")
     step = style.text + 2 * style.pad
     widest = max(draw.textlength(words, style.font) for words, _ in rows)
-    width, height = widest + step + 3 * style.pad, step * len(rows) + 2 * style.pad
+    width, height = widest + step + 4 * style.pad, step * len(rows) + 2 * style.pad
     alone = len(rows) == 1 and width <= image.width and height <= image.height
     if not alone and (width > image.width * 0.9 or height > image.height * LEGEND_SHARE * 2):
         return

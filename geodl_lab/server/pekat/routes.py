@@ -30,6 +30,9 @@ from geodl_lab.server.pekat.render import respond
 VERSION = "3.17.0+geodl"
 """Below 3.18: from there on clients on this machine send images by shared memory."""
 
+METHODS = ["POST", "PUT"]
+"""How images come: clients that upload files use PUT."""
+
 PNG = "image/png"
 _BODY: dict[str, Any] = {
     "requestBody": {
@@ -37,28 +40,29 @@ _BODY: dict[str, Any] = {
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
-_ANSWERS: dict[int | str, dict[str, Any]] = {
+_ANSWERS = {
     200: {
         "description": "A context, or a PNG with the context beside it.",
         "content": {"application/json": {}, PNG: {}, "application/octet-stream": {}},
     },
     400: {"description": "The image or a parameter is not usable; the body says why."},
 }
+_IMAGE: dict[str, Any] = {
+    "responses": _ANSWERS, "openapi_extra": _BODY, "response_class": Response
+}  # fmt: skip
 
 router = APIRouter(tags=["PEKAT VISION"])
 
 
-@router.post("/analyze_image", responses=_ANSWERS, openapi_extra=_BODY, response_class=Response)
-@router.put("/analyze_image", responses=_ANSWERS, openapi_extra=_BODY, response_class=Response)
+@router.api_route("/analyze_image", methods=METHODS, **_IMAGE)
 async def analyze_image(request: Request) -> Response:
     """Look at an image file: PNG, JPEG, BMP, TIFF."""
     async with encoded_image(request, desk_of(request).room) as sent:
         return await _analyzed(request, sent)
 
 
-@router.post("/analyze_raw_Image", include_in_schema=False)
-@router.post("/analyze_raw_image", responses=_ANSWERS, openapi_extra=_BODY, response_class=Response)
-@router.put("/analyze_raw_image", responses=_ANSWERS, openapi_extra=_BODY, response_class=Response)
+@router.api_route("/analyze_raw_Image", methods=METHODS, include_in_schema=False)
+@router.api_route("/analyze_raw_image", methods=METHODS, **_IMAGE)
 async def analyze_raw_image(request: Request) -> Response:
     """Look at pixels: rows of blue, green, red bytes, of grey ones, or of a Bayer mosaic."""
     async with raw_image(request, desk_of(request).room) as sent:
