@@ -21,7 +21,7 @@ COLORMAP = "inferno"
 OVERLAY, MASK = 0.45, 90
 """How strongly classes cover the photo, 0..1; and masks of objects, 0..255."""
 
-SMALLEST_TEXT = 9
+SMALLEST_TEXT = 11
 """Pixels; smaller letters cannot be read."""
 
 LEGEND_SHARE = 0.45

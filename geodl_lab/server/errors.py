@@ -67,6 +67,8 @@ def refuse_token(scope: Scope, *, given: bool) -> Response:
 
 def is_arcgis(scope: Scope) -> bool:
     """Tell whether a request is one of ArcGIS REST."""
+    if pekat.is_pekat(scope):  # its port knows no other dialect
+        return False
     return scope["path"] == "/arcgis" or scope["path"].startswith("/arcgis/")
 
 

@@ -64,7 +64,7 @@ def test_a_file_that_is_not_there(tmp_path):
 
 def test_labels_are_the_models():
     project = Project(defects=("tree", "car"), colors={"bus": "#ffffff"})
-    with pytest.raises(OptionError, match="names 'bus', 'car', which model .* possible are tree"):
+    with pytest.raises(OptionError, match=r"names 'bus', 'car', which model .* possible are tree"):
         project.check_labels(("tree",))
     project.check_labels(("tree", "car", "bus"))
 
