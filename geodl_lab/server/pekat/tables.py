@@ -55,7 +55,7 @@ def filled(page: str) -> str:
 
 
 def _line(route: APIRoute) -> tuple[str, str, str]:
-    methods = sorted(route.methods)
+    methods = sorted(route.methods or ())
     if methods == ["GET"]:
         methods.append("HEAD")  # `paths.Heads`
     return ", ".join(methods), f"`{route.path}`", (route.description or "").splitlines()[0]
