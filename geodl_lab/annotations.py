@@ -24,8 +24,11 @@ OVERLAY, MASK = 0.45, 90
 SMALLEST_TEXT = 11
 """Pixels; smaller letters cannot be read."""
 
-LEGEND_SHARE = 0.45
+LEGEND_SHARE = 0.9
 """Of a side of the photo; a longer legend is left out."""
+
+CELL = 4
+"""Pixels of a side of the squares by which names keep out of each other's way."""
 
 _Box = tuple[float, float, float, float]
 _Rgb = tuple[int, int, int]
@@ -46,9 +49,11 @@ class Style:
     pad: int
 
     @staticmethod
-    def of(size: tuple[int, int]) -> Style:
-        """Return the style for a photo of width and height in pixels."""
-        side = min(size)
+    def of(size: tuple[int, int], region: Region | None = None) -> Style:
+        """Return the style for a photo of width and height, and for an object in it; pixels."""
+        side = float(min(size))
+        if region is not None:  # in a large photo a small object is not hidden by its name
+            side = min(side, 8 * min(region.x1 - region.x0, region.y1 - region.y0))
         text = min(64, max(SMALLEST_TEXT, round(side / 32)))
         return Style(line=min(8, max(1, round(side / 250))), text=text, pad=max(1, text // 5))
 
@@ -164,18 +169,27 @@ def _covered(image: Image.Image, answer: PhotoAnswer, palette: _Palette) -> Imag
 
 def _draw_regions(image: Image.Image, regions: tuple[Region, ...], palette: _Palette) -> None:
     """Draw the boxes from the worst to the best, then labels as long as there is room."""
-    style, draw = Style.of(image.size), ImageDraw.Draw(image, "RGBA")
+    draw = ImageDraw.Draw(image, "RGBA")
     for region in reversed(regions):
-        _draw_outline(draw, region, palette(_label(region)), style)
-    taken: list[_Box] = []
+        _draw_outline(draw, region, palette(_label(region)), Style.of(image.size, region))
+    taken = np.zeros((image.height // CELL + 1, image.width // CELL + 1), bool)
     for region in regions:
         if not region.labels:
             continue
-        words = _words(region.labels[0])
+        words, style = _words(region.labels[0]), Style.of(image.size, region)
         box = _place(region, draw.textbbox((0, 0), words, style.font), style, image.size)
-        if box and not any(_overlap(box, other) for other in taken):
-            taken.append(box)
+        if box and _take(taken, box):
             _draw_tag(draw, box, words, palette(_label(region)), style)
+
+
+def _take(taken: np.ndarray, box: _Box) -> bool:
+    """Mark the cells (y, x) of a box as taken; False, and nothing is, if one already was."""
+    x0, y0, x1, y1 = (int(edge) // CELL for edge in box)
+    cells = taken[y0 : y1 + 1, x0 : x1 + 1]
+    if cells.any():
+        return False
+    cells[:] = True
+    return True
 
 
 def _draw_outline(draw: ImageDraw.ImageDraw, region: Region, color: _Rgb, style: Style) -> None:
@@ -230,7 +244,7 @@ def _draw_rows(image: Image.Image, rows: list[tuple[str, _Rgb]]) -> None:
     widest = max(draw.textlength(words, style.font) for words, _ in rows)
     width, height = widest + step + 4 * style.pad, step * len(rows) + 2 * style.pad
     alone = len(rows) == 1 and width <= image.width and height <= image.height
-    if not alone and (width > image.width * 0.9 or height > image.height * LEGEND_SHARE * 2):
+    if not alone and (width > image.width * LEGEND_SHARE or height > image.height * LEGEND_SHARE):
         return
     draw.rectangle((0, 0, width, height), fill=(20, 20, 20, 190))
     for index, (words, color) in enumerate(rows):
@@ -260,12 +274,6 @@ def _label(region: Region) -> str:
 
 def _score(region: Region) -> float:
     return region.labels[0].score if region.labels else 0.0
-
-
-def _overlap(one: _Box, other: _Box) -> bool:
-    return (
-        one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-    )  # fmt: skip
 
 
 def _rgb(color: str) -> _Rgb:

@@ -38,6 +38,9 @@ GRACE = 3
 
 MOST_CONNECTIONS = 2000
 
+MOST_HEAD = 2**20
+"""Bytes of a request before its body that are read, so that who sends too many is told so."""
+
 
 @dataclass
 class Stop:
@@ -217,6 +220,7 @@ def _config(app: FastAPI, tls: Tls | None) -> uvicorn.Config:
     return uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False,
         limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=GRACE,
+        h11_max_incomplete_event_size=MOST_HEAD,
         ssl_certfile=tls.cert if tls else None, ssl_keyfile=tls.key if tls else None,
     )  # fmt: skip
 
