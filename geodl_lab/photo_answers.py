@@ -176,6 +176,35 @@ def answer_photo(  # noqa: PLR0913  (what two protocols ask for)
     GeodlError
         If photo, area, polygon, model or an option is not usable; the message says what to do.
     """
+    question = Question(photo, area, polygon, crop_background, most, discard, thresholds, heat)
+    return answer_photos([question], model, device=device)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A photo, and what is asked of it; parameters as of `answer_photo`."""
+
+    photo: xr.DataArray
+    area: Sequence[float] | None = None
+    polygon: Sequence[Sequence[float]] | None = None
+    crop_background: bool = False
+    most: int = MOST
+    discard: float | None = None
+    thresholds: float | Sequence[float] | None = None
+    heat: bool = False
+
+    def __post_init__(self) -> None:
+        if self.discard is not None and not (is_number(self.discard) and 0 <= self.discard <= 1):
+            raise OptionError(f"discard {self.discard!r} is not possible; give a score from 0 to 1")
+
+
+def answer_photos(
+    questions: Sequence[Question], model: Any, *, device: str = "auto"
+) -> list[PhotoAnswer]:
+    """Say what a model sees in several photos, in batches where it sees whole images.
+
+    Parameters, answers and errors as of `answer_photo`; one that fails fails all.
+    """
     from geodl_lab.packages import open_model  # noqa: PLC0415  (torch)
 
     model = open_model(model)
@@ -185,64 +214,75 @@ def answer_photo(  # noqa: PLR0913  (what two protocols ask for)
             f"model {package.name!r} is made to {package.task}, which says nothing of a photo; "
             "name one that recognizes, detects or classifies"
         )
-    if discard is not None and not (is_number(discard) and 0 <= discard <= 1):
-        raise OptionError(f"discard {discard!r} is not possible; give a score from 0 to 1")
-    part = crop(photo, area=area, polygon=polygon, crop_background=crop_background)
-    wanted = _Wanted(discard, thresholds, heat, device)
-    answer = _ANSWERS[package.task](part.pixels, model, wanted)
-    return _limited(_placed(answer, part, (photo.shape[1], photo.shape[2])), most)
+    parts = [
+        crop(one.photo, area=one.area, polygon=one.polygon, crop_background=one.crop_background)
+        for one in questions
+    ]
+    found = _ANSWERS[package.task](questions, [part.pixels for part in parts], model, device)
+    return [
+        _limited(_placed(answer, part, _shape(one.photo)), one.most)
+        for answer, part, one in zip(found, parts, questions, strict=True)
+    ]
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """What is asked of a model; parameters as of `answer_photo`."""
-
-    discard: float | None
-    thresholds: float | Sequence[float] | None
-    heat: bool
-    device: str
+Photos = Sequence[xr.DataArray]
 
 
-def _recognized(pixels: xr.DataArray, model: Any, wanted: _Wanted) -> PhotoAnswer:
+def _recognized(
+    questions: Sequence[Question], photos: Photos, model: Any, device: str
+) -> list[PhotoAnswer]:
     from geodl_lab import photo_models  # noqa: PLC0415  (torch)
 
-    classes = model.package.classes
-    least = _least(wanted.thresholds, photo_models.thresholds(model.package))
-    scores = photo_models.label_scores(pixels, model, device=wanted.device).tolist()
-    labels = map(_scored, classes, scores, least)
-    best = tuple(sorted(labels, key=lambda one: -one.score))
-    return PhotoAnswer(_shape(pixels), labels=best, legend=classes)
+    classes, own = model.package.classes, photo_models.thresholds(model.package)
+    leasts = [_least(one.thresholds, own) for one in questions]
+    rows = photo_models.label_scores(photos, model, device=device)
+    answers = []
+    for pixels, scores, least in zip(photos, rows, leasts, strict=True):
+        labels = sorted(map(_scored, classes, scores.tolist(), least), key=lambda one: -one.score)
+        answers.append(PhotoAnswer(_shape(pixels), labels=tuple(labels), legend=classes))
+    return answers
 
 
-def _detected(pixels: xr.DataArray, model: Any, wanted: _Wanted) -> PhotoAnswer:
+def _detected(
+    questions: Sequence[Question], photos: Photos, model: Any, device: str
+) -> list[PhotoAnswer]:
+    pairs = zip(questions, photos, strict=True)
+    return [_objects(one, pixels, model, device) for one, pixels in pairs]
+
+
+def _objects(question: Question, pixels: xr.DataArray, model: Any, device: str) -> PhotoAnswer:
     from geodl_lab import photo_models  # noqa: PLC0415  (torch)
 
-    classes = model.package.classes
-    least = _least(wanted.thresholds, photo_models.thresholds(model.package))
-    floor = min(least) if wanted.discard is None else min(*least, wanted.discard)
-    found = photo_models.objects(pixels, model, least=floor, device=wanted.device)
+    classes, discard = model.package.classes, question.discard
+    least = _least(question.thresholds, photo_models.thresholds(model.package))
+    floor = min(least) if discard is None else min(*least, discard)
+    found = photo_models.objects(pixels, model, least=floor, device=device)
     known = {one.value: (one, score) for one, score in zip(classes, least, strict=True)}
     labels = [
         _scored(known[value][0], score, known[value][1])
         for value, score in zip(found.label_ids.tolist(), found.scores.tolist(), strict=True)
     ]
-    discard = 1.0 if wanted.discard is None else wanted.discard
-    kept = [i for i, one in enumerate(labels) if one.predicted or one.score > discard]
-    shapes = [(_shaped(found, i), labels[i]) for i in kept]
-    scores = photo_models.heat(pixels, model, device=wanted.device) if wanted.heat else None
-    return PhotoAnswer(_shape(pixels), (), _grouped(shapes), scores=scores, legend=classes)
+    above = 1.0 if discard is None else discard
+    kept = [i for i, one in enumerate(labels) if one.predicted or one.score > above]
+    regions = _grouped([(_shaped(found, i), labels[i]) for i in kept])
+    scores = photo_models.heat(pixels, model, device=device) if question.heat else None
+    return PhotoAnswer(_shape(pixels), regions=regions, scores=scores, legend=classes)
 
 
-def _classified(pixels: xr.DataArray, model: Any, wanted: _Wanted) -> PhotoAnswer:
+def _classified(
+    questions: Sequence[Question], photos: Photos, model: Any, device: str
+) -> list[PhotoAnswer]:
     from geodl_lab import photo_models  # noqa: PLC0415  (torch)
 
-    classes, scores = photo_models.class_map(pixels, model, device=wanted.device)
-    return PhotoAnswer(
-        _shape(pixels), classes=classes, fill=NODATA, scores=scores, legend=model.package.classes
-    )
+    answers = []
+    for pixels in photos:
+        classes, scores = photo_models.class_map(pixels, model, device=device)
+        one = PhotoAnswer(_shape(pixels), fill=NODATA, legend=model.package.classes)
+        answers.append(dataclasses.replace(one, classes=classes, scores=scores))
+    return answers
 
 
-_ANSWERS: Mapping[str, Callable[[xr.DataArray, Any, _Wanted], PhotoAnswer]] = {
+_ANSWERS: Mapping[str, Callable[..., list[PhotoAnswer]]] = {
     "recognize": _recognized,
     "detect": _detected,
     "classify": _classified,
@@ -274,15 +314,16 @@ def _least(given: Any, own: tuple[float, ...]) -> tuple[float, ...]:
 
 def _shaped(found: Any, i: int) -> Region:
     """Return object ``i`` of `photo_models.Objects` as a region without labels."""
-    region = Region(0, *found.boxes[i].tolist(), labels=())
+    x0, y0, x1, y1 = found.boxes[i].tolist()
+    region = Region(0, x0, y0, x1, y1, ())
     if found.rings is not None:
         ring = tuple(map(tuple, found.rings[i].tolist()))
         return dataclasses.replace(region, area=float(found.areas[i]), outline=ring)
     if found.corners is None or not leans(found.corners[i : i + 1])[0]:
         return region
     corners = found.corners[i].tolist()
-    (x0, y0), (x1, y1) = corners[:2]
-    angle = math.degrees(math.atan2(y1 - y0, x1 - x0))
+    (ax, ay), (bx, by) = corners[:2]
+    angle = math.degrees(math.atan2(by - ay, bx - ax))
     return dataclasses.replace(region, angle=angle, outline=tuple(map(tuple, corners)))
 
 

@@ -58,7 +58,8 @@ def crop(
 def _touched(edges: Sequence[float], whole: Window, what: str) -> Window:
     """Return the pixels of ``whole`` that a rectangle touches."""
     try:
-        x0, y0, x1, y1 = (float(edge) for edge in edges)
+        # Rounded, so that an edge on a pixel's edge does not take in the next pixel.
+        x0, y0, x1, y1 = (round(float(edge), 6) for edge in edges)
         x, y, right, bottom = math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1)
     except (TypeError, ValueError, OverflowError):
         x0 = y0 = x1 = y1 = x = y = right = bottom = 0

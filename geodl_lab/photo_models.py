@@ -20,7 +20,7 @@ from geodl_lab.objects import find, with_threshold
 from geodl_lab.options import make_options
 from geodl_lab.package import NODATA, ModelPackage
 from geodl_lab.pixels import dense_work, eager_values
-from geodl_lab.recognition import image_scores
+from geodl_lab.recognition import image_scores, images_scores
 from geodl_lab.regions import probability
 from geodl_lab.runs import Run, check, one_image, prepare
 from geodl_lab.runtime import Model
@@ -56,10 +56,16 @@ class Objects:
     areas: np.ndarray | None = None
 
 
-def label_scores(photo: xr.DataArray, model: Model, *, device: str) -> np.ndarray:
-    """Return the scores (label,) of a photo, float64, in class order; errors as of `recognize`."""
-    run = check(photo, model, make_options({"device": device}))
-    return image_scores(one_image(run, model.package.inputs.fit))
+def label_scores(photos: Sequence[xr.DataArray], model: Model, *, device: str) -> list[np.ndarray]:
+    """Return the scores (label,) of each photo, float64, in class order; errors as of `recognize`.
+
+    Photos that a model brings to one size are the batches of its forwards.
+    """
+    runs = [check(photo, model, make_options({"device": device})) for photo in photos]
+    fit = model.package.inputs.fit
+    if fit is None or fit.kind == "network" or len(runs) == 1:
+        return [image_scores(one_image(run, fit)) for run in runs]
+    return images_scores([one_image(run, fit) for run in runs])
 
 
 def objects(photo: xr.DataArray, model: Model, *, least: float, device: str) -> Objects:
@@ -135,7 +141,7 @@ def _on_photo(found: Detections, run: Run) -> Objects:
     if found.masks is None:
         return Objects(boxes, found.label_ids, found.scores, corners)
     rings = [_largest_ring(shape) * factors + shifts for shape in outlines(found.masks)]
-    areas = found.masks.counts * float(factors.prod())
+    areas = found.masks.areas * float(factors.prod())
     return Objects(boxes, found.label_ids, found.scores, corners, rings, areas)
 
 

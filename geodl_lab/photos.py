@@ -75,7 +75,9 @@ def open_photo(data: bytes, *, most_pixels: int = MOST_PIXELS) -> xr.DataArray:
     return _array(_turned(pixels, orientation))
 
 
-def raw_photo(data: bytes, width: int, height: int, *, bayer: bool = False) -> xr.DataArray:
+def raw_photo(
+    data: bytes | memoryview, width: int, height: int, *, bayer: bool = False
+) -> xr.DataArray:
     """Take pixels as cameras give them.
 
     Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from geodl_lab.errors import OptionError, RasterError
 from geodl_lab.fits import Size
 from geodl_lab.grid import Tile, Window
 from geodl_lab.heads import LabelHead
-from geodl_lab.inference import Seen, run_chunk
+from geodl_lab.inference import Seen, Source, run_chunk
 from geodl_lab.options import check_threshold, make_options
 from geodl_lab.package import ModelPackage
 from geodl_lab.packages import open_model
@@ -129,11 +129,63 @@ def image_scores(run: Run) -> np.ndarray:
     OptionError, RasterError
         If one forward has no memory for the image, or it holds no data.
     """
-    _check_memory(run)
+    check_memory(run)
     (scores,) = _scores(run)
     if scores is None:
         raise RasterError("the image holds no data, so it shows nothing; give another area or file")
     return scores
+
+
+def images_scores(runs: Sequence[Run]) -> list[np.ndarray]:
+    """Return the scores (label,) of several runs of a model over images brought to one size.
+
+    They go through the model side by side, in batches where the device has them.
+    """
+    first = runs[0]
+    size_yx = first.source.shape_yx
+    images = SideBySide(tuple(run.source for run in runs))
+    planned = plan_for(first, size_yx, images.shape_yx)
+    found = _scores(dataclasses.replace(first, planned=planned, source=images))
+    return [scores for scores in found if scores is not None]
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Images of one size as one source, each of which is a window.
+
+    Parameters
+    ----------
+    sources
+        The images, all of which hold data.
+    """
+
+    sources: tuple[Source, ...]
+
+    @property
+    def shape_yx(self) -> Size:
+        """Height and width in pixels of all together."""
+        height, width = self.sources[0].shape_yx
+        return height, width * len(self.sources)
+
+    @property
+    def nodata(self) -> None:
+        """No value means no data."""
+        return
+
+    @property
+    def bands(self) -> tuple[int, ...]:
+        """Which bands of the first image these are, from 0."""
+        return self.sources[0].bands
+
+    @property
+    def readers(self) -> int:
+        """Threads that may call `read` at one time; each image is read once."""
+        return min(settings.READERS, settings.cores())
+
+    def read(self, window: Window) -> np.ndarray:
+        """Return the values (band, y, x) of the image at a window."""
+        index = window.x // window.width
+        return self.sources[index].read(Window(0, 0, *window.shape_yx))
 
 
 def label_table(
@@ -205,7 +257,7 @@ def _size(package: ModelPackage) -> Size:
     return package.shape_yx if fit is None else (fit.height, fit.width)
 
 
-def _check_memory(run: Run) -> None:
+def check_memory(run: Run) -> None:
     """Refuse an image that one forward has no memory for."""
     height, width = run.planned.grid.shape_yx
     needed = run.model.package.field.memory * height * width

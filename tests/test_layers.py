@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[1] / "geodl_lab"
 # From the bottom up; a module imports from lower rows only (within a folder, freely downwards).
 ROWS = (
     ("errors", "checks", "settings", "_version", "nets", "nodata", "quads"),
-    ("addresses", "grid", "inputs", "decoders", "devices"),
-    ("package",),
+    ("addresses", "grid", "inputs", "decoders", "devices", "json_fields"),
+    ("package", "deepomatic_spec"),
     ("masks", "runtime", "bands", "checkpoints"),
     ("detections", "options", "staging"),
     ("receptive", "heads", "overlaps", "regions", "vector_files"),
@@ -34,7 +34,7 @@ ROWS = (
     ("objects", "recognition"),
     ("steps", "mosaics", "fetch"),
     ("files", "exports"),
-    ("photos", "photo_crops", "photo_models"),
+    ("photos", "photo_crops", "photo_models", "photo_tensors"),
     ("photo_answers", "annotations"),
     ("demo",),
     ("accessor",),
@@ -51,7 +51,8 @@ TORCH = {
 }  # fmt: skip
 PLAIN = {
     "errors", "checks", "settings", "_version", "nodata", "quads", "grid", "masks", "detections",
-    "inputs", "decoders", "package", "bands", "checkpoints", "options",
+    "inputs", "decoders", "package", "bands", "checkpoints", "options", "json_fields",
+    "deepomatic_spec",
 }  # fmt: skip
 FOLDERS = {"packages", "exports", "jobs", "server"}
 WEB = {"fastapi", "starlette", "uvicorn"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +17,8 @@ from geodl_lab.errors import AccessError, BusyError
 from geodl_lab.jobs import recipes
 from geodl_lab.jobs.catalog import Catalog, Item
 from geodl_lab.jobs.database import Database
+from geodl_lab.jobs.documents import Documents
+from geodl_lab.jobs.given_files import Given, write_files
 from geodl_lab.jobs.job import Caller, Job, Message, State, new_id
 from geodl_lab.jobs.listings import Listings
 from geodl_lab.jobs.locking import hold
@@ -23,11 +26,14 @@ from geodl_lab.jobs.meters import Meters
 from geodl_lab.jobs.recipes import Recipe
 from geodl_lab.jobs.resolved import Resolved
 from geodl_lab.jobs.retention import Retention
-from geodl_lab.jobs.run import Run, Tools
+from geodl_lab.jobs.run import Tools
 from geodl_lab.jobs.runner import Runner, queue_of
 from geodl_lab.jobs.store import Store
 from geodl_lab.jobs.worker import ENVIRONMENT, Answer
 from geodl_lab.jobs.workers import MODELS, STOPPING, Workers
+
+IMAGES = 10
+"""Priority of photos: they wait for one step of a raster's job at most."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,8 @@ class Core:
             os.close(self._lock)
             raise
         self._store, self._catalog = Store(self._database), Catalog(self._database)
+        self._documents = Documents(self._database, options.data_dir / "documents")
+        self._jobs = options.data_dir / "jobs"
         self._workers, self._meters = Workers(options.scheduler), Meters()
         self._listings = Listings(options.stores, self.compute)
         self._runner = Runner(self._tools(), self._ended)
@@ -119,6 +127,11 @@ class Core:
         return self._catalog
 
     @property
+    def documents(self) -> Documents:
+        """What protocols keep beside jobs and services."""
+        return self._documents
+
+    @property
     def workers_ready(self) -> bool:
         """Whether the workers have said which devices there are."""
         return self._workers.ready
@@ -138,17 +151,43 @@ class Core:
         caller: Caller,
         *,
         request: Mapping[str, Any],
-        priority: int = 0,
+        priority: int | None = None,
+        files: Mapping[str, Given] | None = None,
     ) -> Job:
-        """Accept a job; it is on the disk when this returns. BusyError if the queue is full."""
+        """Accept a job; it is on the disk when this returns.
+
+        Parameters
+        ----------
+        recipe, caller, request
+            What is to be done, who asks, and what the protocol wants to know of it later.
+        priority
+            Higher goes first; None is `IMAGES` for photos, else 0.
+        files
+            What lies in the job's folder, by name.
+
+        Raises
+        ------
+        BusyError
+            If the queue is full, or the server is stopping.
+        OptionError, OutputError
+            If a file's name is not possible, or the disk is full.
+        """
         if not self._open:
             raise BusyError(STOPPING)
+        if priority is None:
+            priority = IMAGES if isinstance(recipe, recipes.Look) else 0
         values = recipes.to_json(recipe)
         job = Job(
             new_id(), caller.owner, values, dict(request), priority=priority, created=time.time()
         )
+        if files:
+            write_files(self._jobs / job.id, files)
         limit = self._options.queue_limit
-        self._store.add(job, lane=queue_of(recipe), admin=caller.admin, limit=limit)
+        try:
+            self._store.add(job, lane=queue_of(recipe), admin=caller.admin, limit=limit)
+        except BaseException:
+            shutil.rmtree(self._jobs / job.id, ignore_errors=True)
+            raise
         self._runner.wake()
         return job
 
@@ -185,7 +224,8 @@ class Core:
         function
             One that a worker can import, with arguments that can be pickled.
         device
-            As in `recipes.Context`; "" is a worker for what needs none.
+            As in `recipes.Context`; "" is a worker for what needs none, `workers.LOCAL` one of
+            this machine also where there is a cluster.
         priority
             Higher goes first.
 
@@ -223,7 +263,7 @@ class Core:
         return self._listings.store_path(reference)
 
     def _tools(self) -> Tools:
-        jobs, services = self._options.data_dir / "jobs", self._options.data_dir / "services"
+        jobs, services = self._jobs, self._options.data_dir / "services"
         jobs.mkdir(exist_ok=True)
         services.mkdir(exist_ok=True)
         shown = {f"{folder}/": f"{name}/" for name, folder in self._options.stores.items()}
@@ -235,9 +275,9 @@ class Core:
     def _resolved(self, recipe: Recipe, caller: Caller, folder: Path) -> Resolved:
         return self._resolve(recipe, self, caller, folder)
 
-    def _ended(self, run: Run, state: State) -> None:
-        kind = str(run.job.recipe["kind"])
-        self._meters.job(kind, state, run.seconds)
+    def _ended(self, job: Job, state: State, seconds: float) -> None:
+        kind = str(job.recipe["kind"])
+        self._meters.job(kind, state, seconds)
         if kind in ("install", "uninstall"):
             self._listings.forget_models()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -26,9 +27,9 @@ from geodl_lab.jobs.image_services import describe, download_image, download_win
 from geodl_lab.jobs.job import Caller
 from geodl_lab.jobs.model_inputs import ModelInputs
 from geodl_lab.jobs.rasters import check_raster
-from geodl_lab.jobs.recipes import Context, Extent, Recipe, Ref
+from geodl_lab.jobs.recipes import Context, Extent, Look, Recipe, Ref
 from geodl_lab.jobs.remote import kind_of
-from geodl_lab.jobs.resolved import Resolved
+from geodl_lab.jobs.resolved import Network, Resolved
 from geodl_lab.jobs.stores import raster_names
 from geodl_lab.jobs.works import is_cancelled
 
@@ -37,6 +38,9 @@ FOLDER, MODEL = "inputs", "model"
 
 MOST_BYTES = 2**34
 """Bytes of a file that is fetched."""
+
+PHOTO, MOST_PHOTO_BYTES, MOST_PHOTO_SECONDS = "photo", 2**28, 60.0
+"""Name of a photo that is fetched, in the job's folder; its most bytes and seconds."""
 
 RASTERS = ("rasters", "second", "before", "after")
 EITHER = ("labels", "instances", "mask", "features")
@@ -96,7 +100,11 @@ def resolve(recipe: Recipe, core: Core, caller: Caller, folder: Path) -> Resolve
             rasters[ref] = found
     for ref in _named(recipe, RASTERS):
         rasters[ref] = inputs.rasters(ref)
-    return Resolved(rasters, features, inputs.model(next(_named(recipe, MODELS), None)))
+    photo = inputs.photo(recipe.image) if isinstance(recipe, Look) else None
+    number = recipe.deployment if isinstance(recipe, Look) else getattr(recipe, "network", 0)
+    network = inputs.network(number) if number else None
+    model = inputs.model(next(_named(recipe, MODELS), None))
+    return Resolved(rasters, features, model, photo, network)
 
 
 def _named(recipe: Recipe, names: tuple[str, ...]) -> Iterator[Ref]:
@@ -177,6 +185,27 @@ class Inputs:
                 item = self.core.item(ref.value, self.caller)
                 return item.model or models.from_file(self._item_file(ref.value))
         raise AccessError(f"the service {ref.value[:200]!r} is no model; give the item of a model")
+
+    def photo(self, ref: Ref) -> Path:
+        """Return the file of a photo, which came with the job or is fetched."""
+        if ref.kind == "file":
+            return self.folder / ref.value
+        if ref.kind != "url":
+            raise AccessError(f"{ref.value[:200]!r} is no photo; send its bytes, or a URL")
+        path = self.folder / PHOTO
+        if path.exists():
+            return path
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self.fetcher.download(
+            ref.value, path, most_bytes=MOST_PHOTO_BYTES, most_seconds=MOST_PHOTO_SECONDS
+        )
+
+    def network(self, number: int) -> Network:
+        """Return a network that was uploaded."""
+        values = self.core.documents.get("network", number, self.caller).values
+        text = json.dumps(values["preprocessing"], sort_keys=True)
+        folder = self.core.documents.folder("network", number)
+        return Network(folder, str(values["framework"]), text, f"network {number}")
 
     def _stored(self, reference: str) -> tuple[Path, ...]:
         path = self.core.store_path(reference)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from geodl_lab.jobs import export_works, model_works, recipes
+from geodl_lab.jobs import export_works, model_works, photo_works, recipes
 from geodl_lab.jobs.label_works import recognize_work
 from geodl_lab.jobs.object_works import detect_work
 from geodl_lab.jobs.pixel_works import change_work, classify_work
@@ -24,6 +24,7 @@ MAKERS: dict[type, Callable[[Any, Resolved, Path], Work]] = {
     recipes.ModelInfo: model_works.model_info_work,
     recipes.Install: model_works.install_work,
     recipes.Uninstall: model_works.uninstall_work,
+    recipes.Deploy: photo_works.deploy_work,
     recipes.Failed: model_works.failed_work,
 }
 """What makes the work of each kind of recipe, called with it, `Resolved` and the job's folder."""

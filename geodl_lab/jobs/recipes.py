@@ -266,11 +266,11 @@ class Look:
     Parameters
     ----------
     model
-        The model; or, where ``deployment`` is set, "".
+        Name of a bundled or installed model; or, where ``deployment`` is set, "".
     image
         Name of the file of the photo in the job's folder (given to `Core.submit`), or a URL.
     deployment
-        Number of the network's document whose model is taken, 0 for none.
+        Number of the network's document (`Deploy`) whose model is taken, 0 for none.
     area
         (x0, y0, x1, y1) of the photo, 0..1, y downwards; None is all.
     polygon
@@ -278,8 +278,14 @@ class Look:
     crop_background
         Whether a uniform background round the content is cut off first.
     arguments
-        ``most`` (labels or regions at most), ``discarded`` (whether those below the threshold are
-        answered too), ``thresholds``, and what else a protocol's version of a model says.
+        ``most`` (labels or regions at most), ``discarded`` (whether regions below the threshold
+        are answered too), ``thresholds``; of a deployment ``outputs`` and ``post_processings``,
+        as `packages.deepomatic.make_models` takes them. Or ``output_tensors``, names.
+
+    Notes
+    -----
+    The job's values are ``answers``: a `PhotoAnswer.as_dict` for each output, one but of
+    deployments with several; or ``tensors`` (`photo_tensors.tensors`).
     """
 
     model: Ref
@@ -290,6 +296,18 @@ class Look:
     crop_background: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
     kind: Literal["look"] = "look"
+
+
+@dataclass(frozen=True, slots=True)
+class Deploy:
+    """Whether a network that was uploaded can run.
+
+    ``network`` is the number of its document (`documents`, kind ``network``), whose values say
+    ``framework`` and ``preprocessing`` and whose files are the network's.
+    """
+
+    network: int
+    kind: Literal["deploy"] = "deploy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +329,7 @@ Recipe = (
     | Install
     | Uninstall
     | Look
+    | Deploy
     | Failed
 )
 

@@ -10,6 +10,28 @@ from geodl_lab.jobs.recipes import Ref
 
 
 @dataclass(frozen=True)
+class Network:
+    """A network that was uploaded.
+
+    Parameters
+    ----------
+    folder
+        Of its files.
+    framework
+        As `packages.deepomatic.FRAMEWORKS` calls it.
+    preprocessing
+        What it is fed, JSON as text.
+    name
+        For messages.
+    """
+
+    folder: Path
+    framework: str
+    preprocessing: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Resolved:
     """What the references of a recipe mean.
 
@@ -23,8 +45,14 @@ class Resolved:
     model
         What `geodl_lab.open_model` takes: the reference of an installed model, or a path; "" if
         the recipe names none.
+    photo
+        File of the photo of a `recipes.Look`.
+    network
+        The network of a `recipes.Look` or `recipes.Deploy`.
     """
 
     rasters: Mapping[Ref, tuple[Path, ...]] = field(default_factory=dict)
     features: Mapping[Ref, Path] = field(default_factory=dict)
     model: str = ""
+    photo: Path | None = None
+    network: Network | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import logging
 import shutil
 import threading
@@ -14,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from geodl_lab.errors import BusyError, GeodlError, RunError
+from geodl_lab.errors import BusyError, RunError
 from geodl_lab.errors import CancelledError as Cancelled
 from geodl_lab.jobs.catalog import Catalog
 from geodl_lab.jobs.database import Database
@@ -26,14 +25,17 @@ from geodl_lab.jobs.make import make_work
 from geodl_lab.jobs.meters import Meters
 from geodl_lab.jobs.pace import Pace, batches
 from geodl_lab.jobs.publishing import done_message, find_place, publish
-from geodl_lab.jobs.recipes import Export, Recipe, from_json
+from geodl_lab.jobs.recipes import Export, Look, Recipe, from_json
 from geodl_lab.jobs.resolved import Resolved
-from geodl_lab.jobs.store import Store
-from geodl_lab.jobs.worker import Answer, StepError
+from geodl_lab.jobs.store import CANCELLED, Store
+from geodl_lab.jobs.wording import Wording
+from geodl_lab.jobs.worker import Answer
 from geodl_lab.jobs.workers import FILES, MODELS, Lane, Workers
 from geodl_lab.jobs.works import CANCEL, Done, Part, Result, Work
 
 LOGGER = logging.getLogger("geodl_lab.jobs")
+
+T = TypeVar("T")
 
 Resolve = Callable[[Recipe, Caller, Path], Resolved]
 
@@ -51,7 +53,17 @@ COMPUTED = 95.0
 
 
 class Stopped(Exception):
-    """The server stops; the job goes on when it starts again."""
+    """The job waits again: the server stops, or what is left of the job is for another queue.
+
+    Parameters
+    ----------
+    lane
+        The queue, "" for that in which it was.
+    """
+
+    def __init__(self, lane: str = "") -> None:
+        super().__init__(lane)
+        self.lane = lane
 
 
 @dataclass(frozen=True)
@@ -99,13 +111,21 @@ class Run:
         self.job, self.pixels = job, 0
         self.folder = tools.jobs / job.id
         self._tools = tools
+        self._words = Wording(job.id, self.folder, tools.shown)
         self._begun = time.monotonic()
         self._cancelled, self._stopping = threading.Event(), threading.Event()
         self._crashes: Counter[Any] = Counter()
         self._said: set[str] = set()
 
-    def cancel(self) -> None:
-        """Ask the job to stop; its step that runs notices between two forwards."""
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """The one job."""
+        return (self.job,)
+
+    def cancel(self, id: str) -> None:
+        """Ask the job, if it is this one, to stop; a step notices between two forwards."""
+        if id != self.job.id:
+            return
         self._cancelled.set()
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / CANCEL).touch()
@@ -114,19 +134,20 @@ class Run:
         """Ask the job to wait for the next start of the server; its step that runs may end."""
         self._stopping.set()
 
-    def __call__(self) -> State | None:
-        """Run the job to its end; return its state, None if it is to go on at the next start."""
+    def __call__(self) -> dict[str, State]:
+        """Run the job to its end; return its state by its id, nothing if it is to wait again."""
         try:
             state, text = self._reach_end()
-        except Stopped:
-            self._persist(lambda: self._tools.store.release(self.job.id))
-            return None
+        except Stopped as stop:
+            lane = stop.lane
+            self._persist(lambda: self._tools.store.release(self.job.id, lane=lane))
+            return {}
         if text:
             level = Level.ERROR if state is State.FAILED else Level.INFO
             last = [Message(level, text, time.time())]
             self._persist(lambda: self._tools.store.end(self.job.id, state, last))
         shutil.rmtree(self.folder, ignore_errors=True)
-        return state
+        return {self.job.id: state}
 
     @property
     def seconds(self) -> float:
@@ -140,21 +161,23 @@ class Run:
             return State.SUCCEEDED, ""
         except (Stopped, Cancelled, CancelledError) as error:
             if self._cancelled.is_set() or isinstance(error, Cancelled):
-                return State.CANCELLED, "The job was cancelled."
+                return State.CANCELLED, CANCELLED
+            if isinstance(error, Stopped):
+                raise  # with the queue in which it waits
             raise Stopped from error
         except Exception as error:  # whatever it is, the job must say so
             if self._cancelled.is_set():
-                return State.CANCELLED, "The job was cancelled."
+                return State.CANCELLED, CANCELLED
             if self._stopping.is_set() and isinstance(error, BusyError):
                 raise Stopped from error
-            return State.FAILED, self._worded(error)
+            return State.FAILED, self._words.error(error)
 
     def _go(self) -> None:
         job, tools = self.job, self._tools
         recipe, caller = from_json(job.recipe), tools.store.caller(job)
         place = find_place(recipe, job, tools.catalog, caller)
         self.folder.mkdir(parents=True, exist_ok=True)
-        with _taken(tools.workers.lane(lane_name(recipe))) as lane:
+        with taken(tools.workers.lane(lane_name(recipe))) as lane:
             recipe = _on_device(recipe, lane)
             resolved = tools.resolve(recipe, caller, self.folder)
             self._look()
@@ -271,57 +294,40 @@ class Run:
         """Say what was not said before, also not before the server was started again."""
         if level is Level.WARNING and not self._said:
             self._said = {message.text for message in self._tools.store.messages(self.job.id)}
-        new = [text for text in dict.fromkeys(map(self._local, texts)) if text not in self._said]
+        new = [
+            text for text in dict.fromkeys(map(self._words.local, texts)) if text not in self._said
+        ]
         self._said.update(new)
         self._tools.store.say(self.job.id, level, *new)
 
-    def _worded(self, error: Exception) -> str:
-        """Return what the client is told of an error; what it need not know goes to the log."""
-        if isinstance(error, GeodlError):
-            return self._local(str(error))
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            free = shutil.disk_usage(self._tools.jobs).free
-            return f"the server's disk is full ({free} bytes are free); make room and send it again"
-        kind, trace = type(error).__name__, None
-        if isinstance(error, StepError):
-            kind, trace = error.kind, error.trace
-        LOGGER.error(
-            "job %s failed: %s", self.job.id, trace or kind, extra={"job": self.job.id},
-            exc_info=None if trace else error,
-        )  # fmt: skip
-        return (
-            f"the job failed by an error that the server did not expect ({kind}); its operator "
-            f"finds it in the log as {self.job.id}"
-        )
-
-    def _local(self, text: str) -> str:
-        """Return a text without the server's own folders."""
-        for folder, name in {f"{self.folder}/": "", **self._tools.shown}.items():
-            text = text.replace(folder, name)
-        return text
-
     def _persist(self, write: Callable[[], None]) -> None:
-        """Write an end, however long the disk is full; when the server stops it may be lost."""
-        while True:
-            try:
-                write()
-                return
-            except BusyError as error:
-                LOGGER.error("job %s: %s", self.job.id, error, extra={"job": self.job.id})
-                if self._stopping.wait(1):
-                    return
+        persist(write, self._stopping, f"job {self.job.id}")
+
+
+def persist(write: Callable[[], T], stopping: threading.Event, what: str) -> T | None:
+    """Write an end, however long the disk is full; when the server stops it may be lost."""
+    while True:
+        try:
+            return write()
+        except BusyError as error:
+            LOGGER.error("%s: %s", what, error)
+            if stopping.wait(1):
+                return None
 
 
 def lane_name(recipe: Recipe) -> str:
     """Return where a recipe is computed: a device as the client wants it, `FILES` or `MODELS`."""
     if isinstance(recipe, Export):
         return FILES
+    if isinstance(recipe, Look):
+        return "auto"
     context = getattr(recipe, "context", None)
     return MODELS if context is None else context.device
 
 
 @contextlib.contextmanager
-def _taken(lane: Lane) -> Iterator[Lane]:
+def taken(lane: Lane) -> Iterator[Lane]:
+    """Count a job on a lane as long as it runs."""
     lane.jobs += 1
     try:
         yield lane

@@ -5,44 +5,54 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from geodl_lab.jobs.job import Job, Level, Message, State
-from geodl_lab.jobs.recipes import Recipe
+from geodl_lab.jobs.looks import FETCHES, LOOKS, TOGETHER, FetchRun, LookRun
+from geodl_lab.jobs.recipes import Look, Recipe
 from geodl_lab.jobs.run import Run, Tools, lane_name
+from geodl_lab.jobs.store import CANCELLED
 from geodl_lab.jobs.workers import FILES, MODELS
 
 LOGGER = logging.getLogger("geodl_lab.jobs")
 
-PLACES = {"device": 3, FILES: 2, MODELS: 4}
-"""Jobs that are under way at one time: for each device, and for what needs none."""
+PLACES = {"device": 3, LOOKS: 2, FETCHES: 32, FILES: 2, MODELS: 4}
+"""What is under way at one time: for each device, and for what needs none.
+
+Of photos it is steps: one runs, and meanwhile the next one waits before its device.
+"""
+
+OF_DEVICES = ("device", LOOKS)
+"""Queues whose places are for each device."""
 
 RESTARTS = 10
 """How often a job may be begun without any progress, each time with the end of the server."""
 
-Heard = Callable[[Run, State], None]
+Heard = Callable[[Job, State, float], None]
 
 
 def queue_of(recipe: Recipe) -> str:
-    """Return the queue in which a recipe waits: ``device``, `FILES` or `MODELS`."""
+    """Return the queue in which a recipe waits, one of `PLACES`."""
+    if isinstance(recipe, Look):
+        return FETCHES if recipe.image.kind == "url" else LOOKS
     name = lane_name(recipe)
     return name if name in (FILES, MODELS) else "device"
 
 
 class Runner:
-    """Claims jobs and runs each in a thread of its own.
+    """Claims jobs and runs each, or photos some together, in a thread of its own.
 
     Parameters
     ----------
     tools
         What the runs work with.
     heard
-        Is told of each end.
+        Is told of each end: the job, its state, the seconds that it took.
     """
 
     def __init__(self, tools: Tools, heard: Heard) -> None:
         self._tools, self._heard = tools, heard
-        self._runs: dict[str, dict[str, tuple[Run, threading.Thread]]] = {q: {} for q in PLACES}
+        self._runs: dict[str, dict[Run | LookRun, threading.Thread]] = {q: {} for q in PLACES}
         self._changed = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._watch, name="geodl-runner", daemon=True)
@@ -61,8 +71,8 @@ class Runner:
     def cancel(self, id: str) -> None:
         """Stop a job if it runs."""
         for runs in self._runs.values():
-            if (found := runs.get(id)) is not None:
-                found[0].cancel()
+            for run in list(runs):
+                run.cancel(id)
 
     def close(self, seconds: float) -> None:
         """Let steps that run end, for some seconds; unfinished jobs wait for the next start."""
@@ -71,7 +81,7 @@ class Runner:
             self._changed.notify()
         if self._thread.is_alive():
             self._thread.join()
-        found = [one for runs in self._runs.values() for one in list(runs.values())]
+        found = [one for runs in self._runs.values() for one in list(runs.items())]
         for run, _ in found:
             run.stop()
         self._tools.workers.close()
@@ -100,47 +110,49 @@ class Runner:
             return False
 
     def _fill(self) -> bool:
-        """Begin one job more for each queue that has a place; tell whether there was any."""
+        """Begin one run more for each queue that has a place; tell whether there was any."""
         begun = False
         for queue, runs in self._runs.items():
             if len(runs) < self._places(queue):
-                job = self._tools.store.claim(queue)
-                if job is not None:
-                    self._begin(queue, job)
+                jobs = self._tools.store.claim(queue, TOGETHER if queue == LOOKS else 1)
+                if jobs:
+                    self._begin(queue, jobs)
                     begun = True
         return begun
 
     def _places(self, queue: str) -> int:
-        devices = max(1, len(self._tools.workers.devices)) if queue == "device" else 1
+        devices = max(1, len(self._tools.workers.devices)) if queue in OF_DEVICES else 1
         return PLACES[queue] * devices
 
-    def _begin(self, queue: str, job: Job) -> None:
-        run = Run(job, self._tools)
+    def _begin(self, queue: str, jobs: Sequence[Job]) -> None:
+        run = _run_of(queue, jobs, self._tools)
         thread = threading.Thread(
-            target=self._run, args=(queue, run), name=f"geodl-{job.id}", daemon=True
+            target=self._run, args=(queue, run), name=f"geodl-{jobs[0].id}", daemon=True
         )
-        self._runs[queue][job.id] = run, thread
-        LOGGER.info("job %s begins", job.id, extra={"job": job.id})
+        self._runs[queue][run] = thread
+        for job in jobs:
+            LOGGER.info("job %s begins", job.id, extra={"job": job.id})
         thread.start()
-        if (now := self._tools.store.get(job.id)) is not None and now.cancelling:
-            run.cancel()  # between the claim and here
+        for id in self._tools.store.cancelling([job.id for job in jobs]):
+            run.cancel(id)  # between the claim and here
 
-    def _run(self, queue: str, run: Run) -> None:
-        state = None
+    def _run(self, queue: str, run: Run | LookRun) -> None:
+        states: dict[str, State] = {}
         try:
-            state = run()
+            states = run()
         finally:
-            del self._runs[queue][run.job.id]
-        words = state or "waits for the next start"
-        LOGGER.info("job %s: %s", run.job.id, words, extra={"job": run.job.id})
-        if state is not None:
-            self._heard(run, state)
+            del self._runs[queue][run]
+        for job in run.jobs:
+            state = states.get(job.id)
+            LOGGER.info("job %s: %s", job.id, state or "waits again", extra={"job": job.id})
+            if state is not None:
+                self._heard(job, state, run.seconds)
         self.wake()
 
     def _recover(self, job: Job) -> None:
         store, now = self._tools.store, time.time()
         if job.cancelling:
-            store.end(job.id, State.CANCELLED, [Message(Level.INFO, "The job was cancelled.", now)])
+            store.end(job.id, State.CANCELLED, [Message(Level.INFO, CANCELLED, now)])
         elif job.attempts >= RESTARTS and not job.percent:
             text = (
                 f"the server ended {job.attempts} times while this job began; have its operator "
@@ -149,3 +161,9 @@ class Runner:
             store.end(job.id, State.FAILED, [Message(Level.ERROR, text, now)])
         else:
             store.release(job.id)
+
+
+def _run_of(queue: str, jobs: Sequence[Job], tools: Tools) -> Run | LookRun:
+    if queue == LOOKS:
+        return LookRun(jobs, tools)
+    return FetchRun(jobs[0], tools) if queue == FETCHES else Run(jobs[0], tools)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
@@ -20,6 +21,31 @@ PROGRESS_SECONDS = 0.5
 _FIELDS = [JOBS.c[field.name] for field in dataclasses.fields(Job)]
 _UNFINISHED = (State.PENDING, State.RUNNING)
 _WAITING = select(func.count()).select_from(JOBS).where(JOBS.c.state == State.PENDING)
+
+
+CANCELLED = "The job was cancelled."
+
+
+@dataclass(frozen=True)
+class End:
+    """How a job ends.
+
+    Parameters
+    ----------
+    id
+        The job's.
+    state
+        Final.
+    message
+        The last one.
+    results
+        Of a job that succeeded.
+    """
+
+    id: str
+    state: State
+    message: Message
+    results: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Store:
@@ -92,33 +118,28 @@ class Store:
         values = update(JOBS).where(JOBS.c.id == id, JOBS.c.state == State.RUNNING)
         self._database.write(lambda connection: connection.execute(values.values(percent=percent)))
 
-    def claim(self, lane: str) -> Job | None:
-        """Take the job of a lane that is to run next, which then is running; None without one."""
+    def claim(self, lane: str, most: int = 1) -> list[Job]:
+        """Take the jobs of a lane that are to run next, which then are running."""
         best = (
             select(*_FIELDS)
             .where(JOBS.c.state == State.PENDING, JOBS.c.lane == lane)
             .order_by(JOBS.c.priority.desc(), JOBS.c.number)
-            .limit(1)
+            .limit(most)
         )
 
-        def change(connection: Connection) -> Job | None:
-            row = connection.execute(best).first()
-            if row is None:
-                return None
-            job = _job(row)
-            started = dataclasses.replace(
-                job,
-                state=State.RUNNING,
-                attempts=job.attempts + 1,
-                started=job.started or time.time(),
-            )
-            _set(connection, job.id, _changes(started, "state", "attempts", "started"))
-            return started
+        def change(connection: Connection) -> list[Job]:
+            return [_begun(connection, _job(row)) for row in connection.execute(best).all()]
 
         with self._database.read() as connection:  # nothing to take costs no wait for the disk
-            if connection.execute(best).first() is None:
-                return None
+            if connection.execute(best.limit(1)).first() is None:
+                return []
         return self._database.write(change)
+
+    def cancelling(self, ids: Sequence[str]) -> list[str]:
+        """Return which of some jobs somebody asked to cancel."""
+        query = select(JOBS.c.id).where(JOBS.c.id.in_(ids), JOBS.c.cancelling)
+        with self._database.read() as connection:
+            return list(connection.scalars(query))
 
     def cancel(self, id: str) -> Job | None:
         """Ask a job to stop: one that waits is cancelled, one that runs is marked."""
@@ -144,10 +165,30 @@ class Store:
         self._written.pop(id, None)
         self._database.write(change)
 
-    def release(self, id: str) -> None:
-        """Let a running job wait again, in its old place; it goes on from its finished parts."""
-        values = {"state": State.PENDING}
-        self._database.write(lambda connection: _set(connection, id, values, State.RUNNING))
+    def end_all(self, ends: Sequence[End]) -> dict[str, State]:
+        """Let running jobs end, in one transaction; return the state of each that did.
+
+        What succeeded is cancelled if somebody asked for that meanwhile.
+        """
+
+        def change(connection: Connection) -> dict[str, State]:
+            states = ((one, _end_one(connection, one)) for one in ends)
+            return {one.id: state for one, state in states if state is not None}
+
+        return self._database.write(change)
+
+    def release(self, *ids: str, lane: str = "") -> None:
+        """Let running jobs wait again, in their old place; they go on from finished parts.
+
+        With ``lane`` they wait in another lane.
+        """
+        values = {"state": State.PENDING} | ({"lane": lane} if lane else {})
+
+        def change(connection: Connection) -> None:
+            for id in ids:
+                _set(connection, id, values, State.RUNNING)
+
+        self._database.write(change)
 
     def running(self) -> list[Job]:
         """Return the jobs that are marked as running, oldest first."""
@@ -209,6 +250,31 @@ def end(
     return _set(connection, id, values, State.RUNNING)
 
 
+def _begun(connection: Connection, job: Job) -> Job:
+    """Mark a waiting job as running."""
+    started = job.started or time.time()
+    begun = dataclasses.replace(
+        job, state=State.RUNNING, attempts=job.attempts + 1, started=started
+    )
+    names = ("state", "attempts", "started")
+    _set(connection, job.id, {name: getattr(begun, name) for name in names})
+    return begun
+
+
+def _end_one(connection: Connection, one: End) -> State | None:
+    """Let one job end; None if it does not run any more."""
+    state, message = one.state, one.message
+    done = end(connection, one.id, state, one.results)
+    if not done and state is State.SUCCEEDED:
+        state = State.CANCELLED
+        message = dataclasses.replace(message, level=Level.INFO, text=CANCELLED)
+        done = end(connection, one.id, state)
+    if not done:
+        return None
+    say(connection, one.id, (message,))
+    return state
+
+
 def _set(
     connection: Connection, id: str, values: Mapping[str, Any], *states: State, **where: Any
 ) -> bool:
@@ -223,10 +289,6 @@ def _set(
 def _values(job: Job) -> dict[str, Any]:
     values = {field.name: getattr(job, field.name) for field in dataclasses.fields(Job)}
     return values | {name: dict(values[name]) for name in ("recipe", "request", "results")}
-
-
-def _changes(job: Job, *names: str) -> dict[str, Any]:
-    return {name: getattr(job, name) for name in names}
 
 
 def _job(row: Row[Any]) -> Job:

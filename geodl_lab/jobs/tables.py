@@ -1,4 +1,4 @@
-"""The tables of a server: jobs, what they said, services and items."""
+"""The tables of a server: jobs, what they said, services, items and documents."""
 
 from __future__ import annotations
 
@@ -122,4 +122,17 @@ ITEMS = Table(
     Column("properties", JSON, nullable=False),
     Column("created", Double, nullable=False),
     Column("modified", Double, nullable=False),
+)
+
+DOCUMENTS = Table(
+    "documents",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("kind", Line(40), nullable=False),
+    Column("owner", Line(200), nullable=False),
+    Column("content", JSON, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("updated", Double, nullable=False),
+    Index("documents_of", "kind", "owner", "id"),
+    sqlite_autoincrement=True,  # else the number of the last one is given again
 )

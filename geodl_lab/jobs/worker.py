@@ -84,11 +84,16 @@ def run_step(function: Callable[..., Any], *args: Any) -> Answer:
     """
     os.environ.update(ENVIRONMENT)  # a worker of Dask was not started by us
     with _ONE_AT_A_TIME, _heard() as heard:
-        try:
-            value, error = function(*args), None
-        except BaseException as raised:  # also SystemExit: a model must not end its worker
-            value, error = None, _told(raised)
-    return Answer(value, error, tuple(heard.texts))
+        answer = attempt(function, *args)
+    return Answer(answer.value, answer.error, tuple(heard.texts))
+
+
+def attempt(function: Callable[..., Any], *args: Any) -> Answer:
+    """Call a function and answer what it returns or raises."""
+    try:
+        return Answer(function(*args))
+    except BaseException as raised:  # also SystemExit: a model must not end its worker
+        return Answer(error=_told(raised))
 
 
 def serve(connection: Connection, parent: int) -> None:

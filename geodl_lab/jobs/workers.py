@@ -21,6 +21,9 @@ from geodl_lab.jobs.worker import Answer, run_step
 FILES, MODELS = "files", "models"
 """Names of the lanes without a device."""
 
+LOCAL = "local"
+"""Name of the device of this machine that has the fewest jobs, also where there is a cluster."""
+
 FILE_WORKERS = 2
 """Finishes that run at one time, so that a long one does not hold up a short one."""
 
@@ -186,14 +189,17 @@ class Workers:
     def lane(self, name: str) -> Lane:
         """Return the lane of `FILES`, of `MODELS`, or of a device; waits for the devices.
 
-        ``auto`` and ``cuda`` take the device that has the fewest jobs. A device that is not there
-        is sent to one that is, whose worker then says so.
+        ``auto``, ``cuda`` and `LOCAL` take the device that has the fewest jobs. A device that is
+        not there is sent to one that is, whose worker then says so.
         """
         if name in (FILES, MODELS):
             return self._made(name, FILE_WORKERS if name == FILES else 1)
         self._found.wait()
         if self._closed:
             raise BusyError(STOPPING)
+        if name == LOCAL and "cluster" in self._lanes:
+            return self._made(LOCAL, 1)
+        name = "auto" if name == LOCAL else name
         fit = [one for one in self._devices if name in ("auto", one, one.partition(":")[0])]
         if not fit and name == "cpu" and "cluster" not in self._lanes:
             return self._made("cpu", 1)

@@ -14,37 +14,28 @@ from typing import Any
 import numpy as np
 
 from geodl_lab.decoders import Recognizer
-from geodl_lab.errors import ModelError
-from geodl_lab.inputs import InputSpec
-from geodl_lab.package import LabelClass, ModelPackage, make_classes
-from geodl_lab.packages.archives import Files, hash_bytes
-from geodl_lab.packages.deepomatic_nets import Feed, Read, chain
-from geodl_lab.packages.deepomatic_spec import (
+from geodl_lab.deepomatic_spec import (
+    ALSO,
+    FOREIGN,
+    FRAMEWORKS,
     Labels,
     Preprocessing,
     Reading,
+    check_framework,
     check_outputs,
     check_post_processings,
     check_preprocessing,
 )
+from geodl_lab.errors import ModelError
+from geodl_lab.inputs import InputSpec
+from geodl_lab.package import LabelClass, ModelPackage, make_classes
+from geodl_lab.packages.archives import Files, hash_bytes
+from geodl_lab.packages.deepomatic_nets import Feed, Raw, Read, chain
 from geodl_lab.packages.mean_files import read_mean
 from geodl_lab.packages.weights import load_network
 from geodl_lab.packages.wrap import Facts, closed, wrap
-from geodl_lab.runtime import Model
+from geodl_lab.runtime import Closed, Model
 
-FRAMEWORKS = {
-    "pytorch-2.x": "model.pt",
-    "onnx-1.x": "model.onnx",
-    "esri-dlpk": "model.dlpk",
-    "tensorflow-1.x": "saved_model.pb",
-    "tensorflow-2.x": "saved_model.pb",
-    "nv-caffe-0.x-mod": "snapshot.caffemodel",
-}
-"""Frameworks by name, with the file that each must have (one of them, of TensorFlow)."""
-ALSO = dict.fromkeys(("tensorflow-1.x", "tensorflow-2.x"), ("saved_model.pbtxt",))
-"""Files that a framework may have instead."""
-FOREIGN = ("tensorflow", "nv-caffe", "caffe")
-"""Frameworks that can be stored but are not run."""
 COLORS = {"RGB": ("red", "green", "blue"), "BGR": ("blue", "green", "red")}
 
 Opener = Callable[..., Model]
@@ -167,19 +158,6 @@ def _find(files: Files, names: Sequence[str], where: str) -> str:
     )
 
 
-def check_framework(framework: Any) -> str:
-    """Return a framework's main file.
-
-    Raises
-    ------
-    ModelError
-        If there is no such framework.
-    """
-    if not isinstance(framework, str) or framework not in FRAMEWORKS:
-        raise ModelError(f"framework is {framework!r}; possible are {', '.join(FRAMEWORKS)}")
-    return FRAMEWORKS[framework]
-
-
 def _models(
     files: Files,
     preprocessing: Preprocessing,
@@ -189,7 +167,7 @@ def _models(
 ) -> tuple[Model, ...]:
     name, said, trust, opener = rest
     framework, pairs = str(said[0]), list(zip(outputs, readings, strict=True))
-    main = _find(files, (FRAMEWORKS[framework], *ALSO.get(framework, ())), f"framework {framework}")
+    main = _main(files, framework)
     mean = _mean(files, preprocessing)
     said = [files.sha256, *said]
     facts = [
@@ -197,11 +175,7 @@ def _models(
         for index, (labels, reading) in enumerate(pairs)
     ]
     if framework.startswith(FOREIGN):
-        reason = ModelError(
-            f"network {name!r} is of {framework}, which is not run here; convert it to ONNX (with "
-            "tf2onnx or a Caffe converter) and upload it as onnx-1.x, or as pytorch-2.x"
-        )
-        return tuple(closed(one, reason) for one in facts)
+        return tuple(closed(one, _foreign(name, framework)) for one in facts)
     if framework == "esri-dlpk":
         return tuple(_of_dlpk(files, main, one, (trust, opener)) for one in facts)
     network = load_network(files, main, trust=trust)
@@ -212,6 +186,71 @@ def _models(
         read = Read(labels, reading, names, preprocessing.batched, preprocessing.image.order)
         models.append(wrap(chain(network, feed, read), one))
     return tuple(models)
+
+
+def try_files(
+    network_files: Files,
+    framework: str,
+    *,
+    name: str,
+    trust: bool = False,
+    opener: Opener | None = None,
+) -> None:
+    """Open a network without a specification; parameters and errors as of `make_model`."""
+    check_framework(framework)
+    main = _main(network_files, framework)
+    if framework.startswith(FOREIGN):
+        raise _foreign(name, framework)
+    if framework != "esri-dlpk":
+        load_network(network_files, main, trust=trust)
+    elif opener is not None:
+        model = opener(network_files.path / main, trust=trust)
+        if isinstance(model.network, Closed):
+            raise model.network.reason
+
+
+def raw_model(
+    files: Files,
+    framework: str,
+    preprocessing: Any,
+    *,
+    name: str,
+    trust: bool = False,
+    opener: Opener | None = None,
+) -> Model:
+    """Make a model that is only asked for its network's own tensors (`photo_tensors`).
+
+    Parameters and errors are as of `make_model`; an Esri package keeps its own way with images.
+    """
+    main = _main(files, framework)
+    reason = _foreign(name, framework)
+    if framework.startswith(FOREIGN):
+        raise reason
+    if framework == "esri-dlpk" and opener is not None:
+        return opener(files.path / main, trust=trust)
+    checked = check_preprocessing(preprocessing)
+    mean = _mean(files, checked)
+    nothing = Labels(("tensor",), (0,), exclusive=True, boxes=False)
+    identity = name, _hash([files.sha256, framework, preprocessing])
+    reading = Reading("classification", ("",), (0.0,))
+    facts = _facts(checked, mean, nothing, reading, identity)
+    feed = Feed(checked, None if _by_band(mean, checked) else mean)
+    raw = Raw(checked.batched, checked.image.order)
+    network = chain(load_network(files, main, trust=trust), feed, raw)
+    return dataclasses.replace(closed(facts, reason), network=network)
+
+
+def _main(files: Files, framework: str) -> str:
+    """Return the file that a framework must have."""
+    possible = (FRAMEWORKS[framework], *ALSO.get(framework, ()))
+    return _find(files, possible, f"framework {framework}")
+
+
+def _foreign(name: str, framework: str) -> ModelError:
+    return ModelError(
+        f"network {name!r} is of {framework}, which is not run here; convert it to ONNX (with "
+        "tf2onnx or a Caffe converter) and upload it as onnx-1.x, or as pytorch-2.x"
+    )
 
 
 def _hash(said: Sequence[Any]) -> str:
@@ -324,5 +363,5 @@ def _of_dlpk(files: Files, main: str, facts: Facts, rest: tuple[bool, Opener | N
 
 __all__ = [
     "FRAMEWORKS", "check_framework", "check_outputs", "check_post_processings",
-    "check_preprocessing", "classes_of", "make_model", "make_models",
+    "check_preprocessing", "classes_of", "make_model", "make_models", "raw_model", "try_files",
 ]  # fmt: skip

@@ -17,17 +17,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from geodl_lab.dense_boxes import LARGEST
-from geodl_lab.detections import Detections
-from geodl_lab.errors import ModelError
-from geodl_lab.overlaps import suppress
-from geodl_lab.packages.deepomatic_spec import (
+from geodl_lab.deepomatic_spec import (
     ConstantInput,
     ImageInput,
     Labels,
     Preprocessing,
     Reading,
 )
+from geodl_lab.dense_boxes import LARGEST
+from geodl_lab.detections import Detections
+from geodl_lab.errors import ModelError
+from geodl_lab.overlaps import suppress
 
 LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in grey (ITU-R BT.601), as PIL and OpenCV have them."""
@@ -221,6 +221,29 @@ class Read:
         }
 
 
+@dataclass(frozen=True)
+class Raw:
+    """Gives what a network answers as it is; one image at a time.
+
+    Parameters
+    ----------
+    batched, order
+        As of `Read`.
+    """
+
+    batched: bool
+    order: str
+
+    def __call__(self, answer: Any, fed: Named, x: torch.Tensor) -> Any:
+        """Return the answer, with the batch first."""
+        if self.batched:
+            return answer
+        if isinstance(answer, Mapping):
+            return {name: one[None] for name, one in answer.items()}
+        rows = answer if isinstance(answer, Sequence) else [answer]
+        return [one[None] for one in rows]
+
+
 Rows = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """Boxes x0, y0, x1, y1 (n, 4), scores (n,) and positions of labels (n,)."""
 
@@ -299,8 +322,9 @@ class Chain(nn.Module):
         What is done.
     """
 
-    def __init__(self, network: Any, feed: Feed, read: Read) -> None:
+    def __init__(self, network: Any, feed: Feed, read: Read | Raw) -> None:
         super().__init__()
+        self.training = False  # as the network already is; an exported program refuses eval()
         self.network, self.feed, self.read = network, feed, read
         self.by_name = _takes(network, [one.tensor_name for one in feed.preprocessing.inputs])
 
@@ -343,7 +367,7 @@ class OwnChain:
 
     network: Any
     feed: Feed
-    read: Read
+    read: Read | Raw
 
     def placed(self, device: str, threads: int) -> Callable[[torch.Tensor], Any]:
         """Return what maps (N, C, H, W) on ``device`` to what the engine reads."""
@@ -358,7 +382,7 @@ class OwnChain:
         return lambda x: _run(call, self.feed, self.read, x)
 
 
-def chain(network: Any, feed: Feed, read: Read) -> Chain | OwnChain:
+def chain(network: Any, feed: Feed, read: Read | Raw) -> Chain | OwnChain:
     """Put a network between what is done before and after it.
 
     Raises
@@ -367,7 +391,7 @@ def chain(network: Any, feed: Feed, read: Read) -> Chain | OwnChain:
         If it has its own runtime and wants more than an image.
     """
     if not hasattr(network, "placed"):
-        return Chain(network, feed, read).eval()
+        return Chain(network, feed, read)
     if len(feed.preprocessing.inputs) > 1:
         raise ModelError(
             "preprocessing.inputs has constants, which only TorchScript networks take here; write "
@@ -377,7 +401,7 @@ def chain(network: Any, feed: Feed, read: Read) -> Chain | OwnChain:
     return OwnChain(network, feed, dataclasses.replace(read, order=feed.order))
 
 
-def _run(call: Callable[[Named], Any], feed: Feed, read: Read, x: torch.Tensor) -> Any:
+def _run(call: Callable[[Named], Any], feed: Feed, read: Read | Raw, x: torch.Tensor) -> Any:
     """Feed a batch; image by image where a network answers without a batch."""
     if read.batched or len(x) == 1:
         fed = feed(x)

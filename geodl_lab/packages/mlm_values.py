@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from geodl_lab import json_fields
 from geodl_lab.checks import number_of
 from geodl_lab.errors import ModelError
-from geodl_lab.packages import json_fields
 
 T = TypeVar("T")
 _KINDS = {dict: "an object", list: "a list", str: "a text", int: "a whole number"}

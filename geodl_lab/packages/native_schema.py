@@ -8,7 +8,7 @@ from typing import Any
 
 from geodl_lab.checks import is_number, is_whole
 from geodl_lab.errors import ModelError
-from geodl_lab.packages.json_fields import short
+from geodl_lab.json_fields import short
 
 MAX_SIDE = 2**15
 """Largest window in pixels; a square of this side is beyond every device."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from geodl_lab.checks import is_list, number_of
 from geodl_lab.errors import ModelError
-from geodl_lab.packages.json_fields import short
+from geodl_lab.json_fields import short
 
 STEPS = "geodl:steps"
 """Format of a ``processing`` step that is a list of the other ones, carried out in order."""

@@ -19,6 +19,7 @@ from geodl_lab.server import errors, health
 from geodl_lab.server.arcgis.web import ArcgisError
 from geodl_lab.server.auth import OPEN, OPTIONAL, Authentication
 from geodl_lab.server.bodies import BodyLimits
+from geodl_lab.server.deepomatic.errors import FieldError
 from geodl_lab.server.limits import Buckets
 from geodl_lab.server.options import ServerOptions
 from geodl_lab.server.origins import Origins
@@ -34,6 +35,7 @@ DAY = 86_400.0
 FACES = (
     ("geodl_lab.server.arcgis.routes", "/arcgis"),
     ("geodl_lab.server.pekat.routes", ""),
+    ("geodl_lab.server.deepomatic.routes", "/v0.7"),
 )
 
 ABOUT = (
@@ -100,6 +102,7 @@ def faces() -> list[tuple[APIRouter, str]]:
 def add_handlers(app: FastAPI) -> None:
     """Add what words errors."""
     app.add_exception_handler(ArcgisError, errors.on_arcgis)
+    app.add_exception_handler(FieldError, errors.on_deepomatic)
     app.add_exception_handler(GeodlError, errors.on_ours)
     app.add_exception_handler(HTTPException, errors.on_http)
     app.add_exception_handler(RequestValidationError, errors.on_invalid)

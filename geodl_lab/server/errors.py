@@ -22,6 +22,7 @@ from geodl_lab.errors import (
 )
 from geodl_lab.server.arcgis import errors as arcgis
 from geodl_lab.server.arcgis.web import ArcgisError
+from geodl_lab.server.deepomatic import errors as deepomatic
 from geodl_lab.server.pekat import errors as pekat
 
 STATUS: tuple[tuple[type[Exception], int], ...] = (
@@ -48,6 +49,8 @@ def refuse(scope: Scope, status: int, message: str, *, headers: Mapping[str, str
         return arcgis.refuse(status, message, headers)
     if pekat.is_pekat(scope):
         return pekat.refuse(status, message, headers)
+    if is_deepomatic(scope):
+        return deepomatic.refuse(status, message, headers)
     return JSONResponse({"error": {"code": status, "message": message}}, status, headers)
 
 
@@ -59,6 +62,8 @@ def refuse_token(scope: Scope, *, given: bool) -> Response:
         return arcgis.refuse_token(given)
     if pekat.is_pekat(scope):
         return pekat.refuse_token(given)
+    if is_deepomatic(scope):
+        return deepomatic.refuse_token(given)
     if given:
         return refuse(scope, 403, "The key or token is not valid; ask the operator for one.")
     words = "A key is needed; send it as the header X-API-KEY, or as Authorization: Bearer KEY."
@@ -72,6 +77,11 @@ def is_arcgis(scope: Scope) -> bool:
     return scope["path"] == "/arcgis" or scope["path"].startswith("/arcgis/")
 
 
+def is_deepomatic(scope: Scope) -> bool:
+    """Tell whether a request is one of Deepomatic v0.7."""
+    return scope["path"] == "/v0.7" or scope["path"].startswith("/v0.7/")
+
+
 def _is_for_a_person(scope: Scope) -> bool:
     """Tell whether a browser shows the answer, as far as it says so."""
     asked = parse_qs(scope["query_string"].decode("latin-1")).get("f", ["html"])
@@ -82,6 +92,12 @@ def on_arcgis(request: Request, error: Exception) -> Response:
     """Answer an error that a face of ArcGIS raised."""
     assert isinstance(error, ArcgisError)
     return arcgis.answer(error)
+
+
+def on_deepomatic(request: Request, error: Exception) -> Response:
+    """Answer an error that the face of Deepomatic raised."""
+    assert isinstance(error, deepomatic.FieldError)
+    return deepomatic.answer(error)
 
 
 def on_ours(request: Request, error: Exception) -> Response:

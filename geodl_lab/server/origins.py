@@ -20,8 +20,8 @@ CORS = {
 }
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
-    "Access-Control-Allow-Headers": "X-Esri-Authorization, Authorization, X-API-KEY, Range, "
-    "Content-Type, If-Range, If-None-Match, If-Modified-Since, X-Requested-With",
+    "Access-Control-Allow-Headers": "X-Esri-Authorization, Authorization, X-API-KEY, X-APP-ID, "
+    "Range, Content-Type, If-Range, If-None-Match, If-Modified-Since, X-Requested-With",
     "Access-Control-Max-Age": "86400",
 }
 # A token may stand in the address of a page: it must go nowhere from there.

@@ -8,7 +8,7 @@ from geodl_lab.errors import BusyError
 from geodl_lab.jobs import store as stores
 from geodl_lab.jobs.database import Database
 from geodl_lab.jobs.job import Caller, Job, Level, Message, State, new_id
-from geodl_lab.jobs.store import Store
+from geodl_lab.jobs.store import End, Store
 
 
 @pytest.fixture
@@ -63,19 +63,40 @@ def test_claims_go_by_lane_priority_and_age(store):
     jobs = [
         add(store, priority=p, lane=lane) for p, lane in ((0, "a"), (0, "a"), (5, "a"), (9, "b"))
     ]
-    claimed = [store.claim("a") for _ in range(4)]
-    assert [job and job.id for job in claimed] == [jobs[2].id, jobs[0].id, jobs[1].id, None]
-    assert claimed[0].state is State.RUNNING and claimed[0].attempts == 1
-    assert store.get(jobs[2].id) == claimed[0]
+    claimed = [store.claim("a", most) for most in (1, 16, 1)]
+    ids = [[job.id for job in some] for some in claimed]
+    assert ids == [[jobs[2].id], [jobs[0].id, jobs[1].id], []]
+    (first,) = claimed[0]
+    assert first.state is State.RUNNING and first.attempts == 1
+    assert store.get(jobs[2].id) == first
 
 
 def test_a_released_job_has_its_old_place_and_start(store):
     first, second = add(store), add(store)
-    started = store.claim("device").started
+    (begun,) = store.claim("device")
     store.release(first.id)
-    again = store.claim("device")
-    assert (again.id, again.attempts, again.started) == (first.id, 2, started)
-    assert store.claim("device").id == second.id
+    again, other = store.claim("device", 2)
+    assert (again.id, again.attempts, again.started) == (first.id, 2, begun.started)
+    assert other.id == second.id
+    store.release(first.id, lane="elsewhere")
+    assert [job.id for job in store.claim("elsewhere")] == [first.id]
+
+
+def test_many_ends_are_one_change(store):
+    jobs = [add(store) for _ in range(3)]
+    store.claim("device", 2)
+    store.cancel(jobs[1].id)
+    word = Message(Level.INFO, "It is done.", 5.0)
+    ends = [End(job.id, State.SUCCEEDED, word, {"values": {"n": 1}}) for job in jobs]
+    assert store.cancelling([job.id for job in jobs]) == [jobs[1].id]
+    # The second was cancelled meanwhile, the third never ran.
+    assert store.end_all(ends) == {jobs[0].id: State.SUCCEEDED, jobs[1].id: State.CANCELLED}
+    first, second, third = (store.get(job.id) for job in jobs)
+    assert (first.state, first.results) == (State.SUCCEEDED, {"values": {"n": 1}})
+    assert (second.state, second.results) == (State.CANCELLED, {})
+    assert third.state is State.PENDING
+    assert store.messages(first.id)[-1] == word
+    assert store.messages(second.id)[-1].text == "The job was cancelled."
 
 
 def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_is_marked(store):

@@ -1,7 +1,7 @@
 import pytest
 
 from geodl_lab.errors import ModelError
-from geodl_lab.packages.json_fields import (
+from geodl_lab.json_fields import (
     choice,
     flag,
     number,

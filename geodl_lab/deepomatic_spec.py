@@ -16,7 +16,7 @@ from typing import Any
 from geodl_lab.decoders import EXCLUSIVE_THRESHOLD, TAG_THRESHOLD
 from geodl_lab.errors import ModelError
 from geodl_lab.inputs import Fit
-from geodl_lab.packages.json_fields import (
+from geodl_lab.json_fields import (
     choice,
     flag,
     number,
@@ -27,6 +27,23 @@ from geodl_lab.packages.json_fields import (
     whole,
 )
 
+FRAMEWORKS = {
+    "pytorch-2.x": "model.pt",
+    "onnx-1.x": "model.onnx",
+    "esri-dlpk": "model.dlpk",
+    "tensorflow-1.x": "saved_model.pb",
+    "tensorflow-2.x": "saved_model.pb",
+    "nv-caffe-0.x-mod": "snapshot.caffemodel",
+}
+"""Frameworks by name, with the file that each must have (one of them, of TensorFlow)."""
+ALSO = {
+    "pytorch-2.x": ("model.pt2",),
+    "tensorflow-1.x": ("saved_model.pbtxt",),
+    "tensorflow-2.x": ("saved_model.pbtxt",),
+}
+"""Files that a framework may have instead."""
+FOREIGN = ("tensorflow", "nv-caffe", "caffe")
+"""Frameworks that can be stored but are not run."""
 ORDERS = ("NCHW", "NCWH", "NHWC", "NWHC")
 RESIZES = ("NETWORK", "SQUASH", "CROP", "FILL")
 COLORS = ("BGR", "RGB", "L", "GRAY")
@@ -164,6 +181,19 @@ class Reading:
     normalize: str = ""
     anchors: tuple[tuple[float, float], ...] = ()
     box_order: str = "xyxy"
+
+
+def check_framework(framework: Any) -> str:
+    """Return a framework's main file.
+
+    Raises
+    ------
+    ModelError
+        If there is no such framework.
+    """
+    if not isinstance(framework, str) or framework not in FRAMEWORKS:
+        raise ModelError(f"framework is {framework!r}; possible are {', '.join(FRAMEWORKS)}")
+    return FRAMEWORKS[framework]
 
 
 def check_preprocessing(preprocessing: Any) -> Preprocessing:

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodl_lab.errors import ModelError
-from geodl_lab.inputs import Fit
-from geodl_lab.packages.deepomatic_spec import (
+from geodl_lab.deepomatic_spec import (
     check_outputs,
     check_post_processings,
     check_preprocessing,
 )
+from geodl_lab.errors import ModelError
+from geodl_lab.inputs import Fit
 
 PREPROCESSING = {
     "inputs": [

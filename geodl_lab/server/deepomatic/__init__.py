@@ -1,0 +1,1 @@
+"""Deepomatic v0.7: labels and boxes of photos."""
