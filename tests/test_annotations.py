@@ -39,6 +39,14 @@ def test_a_box_is_drawn_at_its_edges_and_named_above():
     assert (photo == 100).all()  # what was given is left alone
 
 
+def test_every_object_is_drawn():
+    regions = tuple(Region(i, 20 + 60 * i, 50, 60 + 60 * i, 90, (scored(),)) for i in range(3))
+    image = np.asarray(
+        annotate(grey(120, 220), PhotoAnswer((120, 220), (), regions, legend=LEGEND))
+    )
+    assert [tuple(image[70, 20 + 60 * i]) for i in range(3)] == [(255, 0, 0)] * 3
+
+
 def test_own_colors_go_before_the_legends():
     region = Region(0, 10, 10, 60, 60, (scored(),))
     answer = PhotoAnswer((80, 80), (), (region,), legend=LEGEND)

@@ -73,7 +73,7 @@ def made(tmp_path, package):
         file.write_text(json.dumps({"model": model, **project}))
         options = ServerOptions(
             data_dir=tmp_path, pekat_project=file, pekat_port=0, pekat_stop_key=stop_key,
-            no_auth=no_auth, self_signed=tls, scheduler=scheduler,
+            no_auth=no_auth, self_signed=tls, scheduler=scheduler, upload_quota=10_000,
         )  # fmt: skip
         tokens = Tokens(() if no_auth else (KEY,), secret=b"s", anybody=no_auth)
         main = make_app(HereCore(options.core), options, tokens=tokens)

@@ -9,7 +9,7 @@ from PIL import Image
 from geodl_lab import photo_answers, photos
 from geodl_lab.annotations import annotate
 from geodl_lab.errors import OptionError, RasterError
-from geodl_lab.server.pekat.inspection import Sent, check_project, inspect
+from geodl_lab.server.pekat.inspection import RESPONSE_TYPES, Sent, check_project, inspect
 from geodl_lab.server.pekat.project import Project
 
 
@@ -66,3 +66,18 @@ def test_a_project_is_checked(project, png):
         check_project(wrong)
     with pytest.raises(OptionError, match="names 'crack'"):
         inspect(Sent(png), wrong, "context")
+
+
+def test_only_a_heat_map_takes_a_second_forward(project, png, monkeypatch):
+    asked, answer = [], photo_answers.answer_photo
+
+    def seen(photo, model, *, heat, **options):
+        asked.append(heat)
+        return answer(photo, model, heat=heat, **options)
+
+    monkeypatch.setattr(photo_answers, "answer_photo", seen)
+    for kind in RESPONSE_TYPES:
+        inspect(Sent(png), project, kind)
+    assert dict(zip(RESPONSE_TYPES, asked, strict=True)) == {
+        "context": False, "image": False, "annotated_image": False, "heatmap": True,
+    }  # fmt: skip

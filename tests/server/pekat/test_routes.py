@@ -311,3 +311,10 @@ def test_images_never_travel_to_a_cluster(made, talk, png):
 
 def test_the_paths_are_those_of_the_routes():
     assert {route.path for route in router.routes} == PATHS
+
+
+def test_images_use_up_no_quota(made, talk, png):
+    main, _ = made()
+    assert 2 * len(png) > 10_000
+    answers = talk(main, *[asks(png, key=KEY)] * 4)
+    assert [one.status_code for one in answers] == [200] * 4
