@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 BENCH := .venv-bench
 ARCGIS := .venv-arcgis
 DEEPOMATIC := .venv-deepomatic
+PEKAT := .venv-pekat
 WEB_CLIENTS := .web-clients
 BENCH_ARGS ?=
 SERVE_ARGS ?=
@@ -56,7 +57,9 @@ test-package: $(VENV)/.ready  ## the built wheel alone, in an empty environment 
 	@TORCH_INDEX='$(TORCH_INDEX)' scripts/test_package.sh $(BIN)/python
 
 test-clients: $(VENV)/.ready  ## real client programs against the server
-	@export GEODL_CHROMIUM GEODL_ARCGIS_PYTHON GEODL_DEEPOMATIC_PYTHONS GEODL_QGIS_PYTHON GEODL_WEB_CLIENTS; \
+	@export GEODL_CHROMIUM GEODL_ARCGIS_PYTHON GEODL_DEEPOMATIC_PYTHONS GEODL_PEKAT_PYTHONS \
+		GEODL_QGIS_PYTHON GEODL_WEB_CLIENTS; \
+	GEODL_PEKAT_PYTHONS=$$(scripts/ensure_pekat.sh $(PEKAT) $(PYTHON)) && \
 	GEODL_CHROMIUM=$$(scripts/ensure_chromium.sh) && \
 	GEODL_ARCGIS_PYTHON=$$(scripts/ensure_arcgis.sh $(ARCGIS) $(PYTHON)) && \
 	GEODL_DEEPOMATIC_PYTHONS=$$(scripts/ensure_deepomatic.sh $(DEEPOMATIC) $(PYTHON)) && \
@@ -97,5 +100,5 @@ lint: $(VENV)/.ready  ## ruff and mypy
 	@$(BIN)/mypy
 
 clean:  ## remove everything that these targets made
-	rm -rf $(VENV) $(BENCH) $(ARCGIS) $(DEEPOMATIC) $(WEB_CLIENTS) demo-output $(ARTIFACTS) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) $(ARCGIS) $(DEEPOMATIC) $(PEKAT)-* $(WEB_CLIENTS) demo-output $(ARTIFACTS) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

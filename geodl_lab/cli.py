@@ -117,6 +117,15 @@ KeepDays = Annotated[str, typer.Option(metavar="N|never", help="Days that finish
 KeepBytes = Annotated[
     str | None, typer.Option(metavar="SIZE", help="Most that finished jobs' files take.")
 ]
+PekatPort = Annotated[
+    int | None, typer.Option(help="Speak PEKAT's protocol on this port too; 0 takes a free one.")
+]
+PekatProject = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="JSON: model, defects, colors, api_key, ...")
+]
+StopKey = Annotated[
+    str, typer.Option(envvar="GEODL_PEKAT_STOP_KEY", help="Key with which PEKAT clients stop it.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 
 
@@ -243,6 +252,10 @@ def serve(
     upload_quota: UploadQuota = "64G",
     keep_days: KeepDays = "30",
     keep_bytes: KeepBytes = None,
+    pekat_port: PekatPort = None,
+    pekat_host: Annotated[str, typer.Option(help="Address of that port.")] = "127.0.0.1",
+    pekat_project: PekatProject = None,
+    pekat_stop_key: StopKey = "",
     log_format: Annotated[str, typer.Option(help="text or json.")] = "text",
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
     until_eof: Annotated[bool, typer.Option("--until-eof", hidden=True)] = False,
@@ -264,7 +277,8 @@ def serve(
         max_upload=options.parse_size(max_upload), upload_quota=options.parse_size(upload_quota),
         keep_days=options.parse_days(keep_days),
         keep_bytes=None if keep_bytes is None else options.parse_size(keep_bytes),
-        log_format=log_format, log_level=log_level,
+        pekat_port=pekat_port, pekat_host=pekat_host, pekat_project=pekat_project,
+        pekat_stop_key=pekat_stop_key, log_format=log_format, log_level=log_level,
     )  # fmt: skip
     serve.run(chosen, open_core=open_core, until_eof=until_eof)
 

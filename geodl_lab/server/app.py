@@ -24,6 +24,7 @@ from geodl_lab.server.limits import Buckets
 from geodl_lab.server.options import ServerOptions
 from geodl_lab.server.origins import Origins
 from geodl_lab.server.paths import Heads, Paths
+from geodl_lab.server.pekat.desk import Desk
 from geodl_lab.server.requests import Faults, Requests
 from geodl_lab.server.tokens import Tokens
 
@@ -33,6 +34,7 @@ DAY = 86_400.0
 # `/arcgis` (`paths.ALIASES`).
 FACES = (
     ("geodl_lab.server.arcgis.routes", "/arcgis"),
+    ("geodl_lab.server.pekat.routes", ""),
     ("geodl_lab.server.deepomatic.routes", "/v0.7"),
 )
 
@@ -83,10 +85,12 @@ def make_app(core: Core, options: ServerOptions, *, tokens: Tokens) -> FastAPI:
     app.state.core, app.state.tokens, app.state.options = core, tokens, options
     app.state.metrics, app.state.stopping = health.Metrics(), False
     app.include_router(health.router)
+    app.state.pekat = Desk(options.project, stop_key=options.pekat_stop_key)
     for router, prefix in faces():
-        app.include_router(router, prefix=prefix)
-    _add_handlers(app)
-    _add_layers(app, options, tokens)
+        if prefix or not options.tls:  # PEKAT's clients, which are at the root, speak no https
+            app.include_router(router, prefix=prefix)
+    add_handlers(app)
+    add_layers(app, options, tokens)
     return app
 
 
@@ -95,7 +99,8 @@ def faces() -> list[tuple[APIRouter, str]]:
     return [(importlib.import_module(module).router, prefix) for module, prefix in FACES]
 
 
-def _add_handlers(app: FastAPI) -> None:
+def add_handlers(app: FastAPI) -> None:
+    """Add what words errors."""
     app.add_exception_handler(ArcgisError, errors.on_arcgis)
     app.add_exception_handler(FieldError, errors.on_deepomatic)
     app.add_exception_handler(GeodlError, errors.on_ours)
@@ -103,16 +108,17 @@ def _add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, errors.on_invalid)
 
 
-def _add_layers(app: FastAPI, options: ServerOptions, tokens: Tokens) -> None:
+def add_layers(app: FastAPI, options: ServerOptions, tokens: Tokens) -> None:
     """Add what a request passes; the last one added is the first that it meets."""
     quota = Buckets(options.upload_quota / DAY, options.upload_quota)
     pace = Buckets(options.rate_limit)
     app.add_middleware(Heads)
-    app.add_middleware(Authentication, tokens=tokens, buckets=pace, quota=quota)
+    pekat = tokens.also(options.project.api_key or "")
+    app.add_middleware(Authentication, tokens=tokens, buckets=pace, quota=quota, pekat=pekat)
     app.add_middleware(BodyLimits, max_form=options.max_form, max_upload=options.max_upload)
     app.add_middleware(Paths)
     app.add_middleware(Faults)
-    app.add_middleware(Origins, local=options.no_auth)
+    app.add_middleware(Origins, local=tokens.anybody is not None)
     app.add_middleware(Requests, metrics=app.state.metrics)
 
 

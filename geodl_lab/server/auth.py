@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
@@ -20,6 +20,7 @@ from geodl_lab.jobs.job import Caller
 from geodl_lab.server.bodies import Quota, Replayed, answer_early, form_token
 from geodl_lab.server.errors import is_deepomatic, refuse, refuse_token
 from geodl_lab.server.limits import Buckets
+from geodl_lab.server.pekat.errors import is_pekat
 from geodl_lab.server.tokens import Tokens
 
 OPEN = frozenset(
@@ -28,6 +29,7 @@ OPEN = frozenset(
         "/metrics",
         "/openapi.json",
         "/ping",
+        "/stop",
         "/version",
         "/arcgis/rest/info",
         "/arcgis/sharing/rest",
@@ -69,10 +71,21 @@ class Authentication:
         The pace of keys, and of addresses for who has none.
     quota
         Bytes that keys may send.
+    pekat
+        What keys there are for PEKAT's paths; None are the same.
     """
 
-    def __init__(self, app: ASGIApp, *, tokens: Tokens, buckets: Buckets, quota: Buckets) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        tokens: Tokens,
+        buckets: Buckets,
+        quota: Buckets,
+        pekat: Tokens | None = None,
+    ) -> None:
         self.app, self.tokens, self.buckets, self.quota = app, tokens, buckets, quota
+        self.pekat = pekat or tokens
         self._large = asyncio.Semaphore(LARGE_FORMS)
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -80,14 +93,17 @@ class Authentication:
         """Call the app, or refuse."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        given = [*header_tokens(Headers(scope=scope)), *query_tokens(scope)]
-        if not given and not self.tokens.anybody:
+        photos = is_pekat(scope)
+        tokens = self.pekat if photos else self.tokens
+        names = ("token", "api_key") if photos else ("token",)
+        given = [*header_tokens(Headers(scope=scope)), *query_tokens(scope, names)]
+        if not (given or tokens.anybody or photos):
             try:
                 token, messages = await self._form_token(scope, receive)
             except TimeoutError:
                 return await refuse(scope, 408, SLOW)(scope, receive, send)
             given, receive = [token] if token else [], Replayed(messages, receive)
-        caller = self._caller(given)
+        caller = _caller(tokens, given)
         if not await self._paced(scope, caller):
             response = refuse(scope, 429, self.buckets.words)
             return await answer_early(response, scope, receive, send)
@@ -95,7 +111,7 @@ class Authentication:
             response = refuse_token(scope, given=bool(given))
             return await answer_early(response, scope, receive, send)
         scope.setdefault("state", {})["caller"] = caller
-        if caller:
+        if caller and not photos:  # which are not kept: a camera may go on all day
             receive = Quota(receive, self.quota, caller.owner)
         return await self.app(scope, receive, send)
 
@@ -120,11 +136,6 @@ class Authentication:
         async with asyncio.timeout(SECONDS), contextlib.nullcontext() if small else self._large:
             return await form_token(scope, receive)
 
-    def _caller(self, given: list[str]) -> Caller | None:
-        if self.tokens.anybody:
-            return self.tokens.anybody
-        return next((caller for one in given if (caller := self.tokens.check(one))), None)
-
 
 def header_tokens(headers: Headers) -> Iterator[str]:
     """Yield what headers carry as keys or tokens."""
@@ -135,15 +146,21 @@ def header_tokens(headers: Headers) -> Iterator[str]:
     yield from (value.strip() for value in headers.getlist("x-api-key") if value.strip())
 
 
-def query_tokens(scope: Scope) -> Iterator[str]:
-    """Yield what the query carries as tokens."""
+def query_tokens(scope: Scope, names: Collection[str] = ("token",)) -> Iterator[str]:
+    """Yield what the query carries as tokens, under some names in lower case."""
     try:
         query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=1000)
     except ValueError:
         return
     for name, values in query.items():
-        if name.lower() == "token":
+        if name.lower() in names:
             yield from (value.strip() for value in values if value.strip())
+
+
+def _caller(tokens: Tokens, given: list[str]) -> Caller | None:
+    if tokens.anybody:
+        return tokens.anybody
+    return next((caller for one in given if (caller := tokens.check(one))), None)
 
 
 def _is_open(path: str, *, given: bool) -> bool:

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from geodl_lab.server.errors import refuse
 from geodl_lab.server.limits import Buckets
+from geodl_lab.server.pekat.errors import MOST_BYTES, is_analysis
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -49,6 +50,8 @@ class BodyLimits:
             return await self.app(scope, receive, send)
         headers = Headers(scope=scope)
         most = self.max_upload if content_type(headers) == MULTIPART else self.max_form
+        if is_analysis(scope):
+            most = min(self.max_upload, MOST_BYTES)
         said = headers.get("content-length", "0")
         if said.isdigit() and int(said) <= most:
             counted = Counted(receive, most)

@@ -23,6 +23,7 @@ from geodl_lab.errors import (
 from geodl_lab.server.arcgis import errors as arcgis
 from geodl_lab.server.arcgis.web import ArcgisError
 from geodl_lab.server.deepomatic import errors as deepomatic
+from geodl_lab.server.pekat import errors as pekat
 
 STATUS: tuple[tuple[type[Exception], int], ...] = (
     (AccessError, 404),
@@ -46,6 +47,8 @@ def refuse(scope: Scope, status: int, message: str, *, headers: Mapping[str, str
         headers = {"Retry-After": RETRY[status], **headers}
     if is_arcgis(scope):
         return arcgis.refuse(status, message, headers)
+    if pekat.is_pekat(scope):
+        return pekat.refuse(status, message, headers)
     if is_deepomatic(scope):
         return deepomatic.refuse(status, message, headers)
     return JSONResponse({"error": {"code": status, "message": message}}, status, headers)
@@ -57,6 +60,8 @@ def refuse_token(scope: Scope, *, given: bool) -> Response:
         if _is_for_a_person(scope):
             return arcgis.ask_for_key(scope["path"], given=given)
         return arcgis.refuse_token(given, is_file="/download" in scope["path"])
+    if pekat.is_pekat(scope):
+        return pekat.refuse_token(given)
     if is_deepomatic(scope):
         return deepomatic.refuse_token(given)
     if given:
@@ -67,6 +72,8 @@ def refuse_token(scope: Scope, *, given: bool) -> Response:
 
 def is_arcgis(scope: Scope) -> bool:
     """Tell whether a request is one of ArcGIS REST."""
+    if pekat.is_pekat(scope):  # its port knows no other dialect
+        return False
     return scope["path"] == "/arcgis" or scope["path"].startswith("/arcgis/")
 
 

@@ -38,6 +38,7 @@ _SECRET = {
     "api_keys": "GEODL_API_KEY",
     "admin_key": "GEODL_ADMIN_KEY",
     "database": "GEODL_DATABASE",
+    "pekat_stop_key": "GEODL_PEKAT_STOP_KEY",
 }
 
 
@@ -66,6 +67,7 @@ class Server:
     ) -> None:
         self._process, self.log_file = process, log_file
         self.url = str(state["url"])
+        self.pekat_url = str(state.get("pekat_url", ""))
         self.ca_file = Path(state["ca_file"]) if state["ca_file"] else None
         self.api_key = _key(options)
         atexit.register(self.stop)
@@ -124,14 +126,14 @@ def serve(data_dir: str | os.PathLike[str] = "geodl-data", **options: Any) -> Se
     **options
         As of `geodl serve`: ``host``, ``port`` (0 takes a free one), ``api_key`` (one, or
         several), ``admin_key``, ``no_auth``, ``store`` (folders by name), ``tls_cert``,
-        ``tls_key``, ``self_signed``, ``scheduler``, ``allow_url_host``, ``database`` and the
-        others of `ServerOptions`.
+        ``tls_key``, ``self_signed``, ``scheduler``, ``allow_url_host``, ``database``,
+        ``pekat_port`` and the others of `ServerOptions`.
 
     Returns
     -------
     Server
-        With ``url``, ``api_key`` ("" if none is needed), ``ca_file`` (None without a certificate
-        of its own), ``log_file`` and ``stop()``.
+        With ``url``, ``pekat_url`` ("" without a port of its own), ``api_key`` ("" if none is
+        needed), ``ca_file`` (None without a certificate of its own), ``log_file`` and ``stop()``.
 
     Raises
     ------
@@ -175,7 +177,7 @@ def make_options(data_dir: str | os.PathLike[str], **given: Any) -> ServerOption
             values[name] = (values[name],)
         values[name] = tuple(values.get(name, ()))
     values["stores"] = {name: Path(path) for name, path in values.get("stores", {}).items()}
-    for name in ("tls_cert", "tls_key"):
+    for name in ("tls_cert", "tls_key", "pekat_project"):
         if name in values:
             values[name] = Path(values[name])
     possible = ServerOptions.__dataclass_fields__

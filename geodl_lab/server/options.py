@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from geodl_lab.errors import OptionError
 from geodl_lab.jobs.core import CoreOptions
+from geodl_lab.server.pekat.project import Project, load_project
 
 LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -54,6 +56,13 @@ class ServerOptions:
         Largest form, and largest other body of a request, bytes.
     upload_quota
         Most bytes that a key may upload in a day.
+    pekat_port, pekat_host
+        Where PEKAT's protocol is spoken without TLS, too; None is nowhere but at the root of
+        ``port`` if that has no TLS, 0 takes a free port.
+    pekat_project
+        File that says what PEKAT's clients are answered (`Project`); None takes ``tree-crowns``.
+    pekat_stop_key
+        The key with which PEKAT's clients stop this server; "" is none.
     log_format, log_level
         ``text`` (name=value) or ``json``; the least level that is written.
 
@@ -84,6 +93,10 @@ class ServerOptions:
     upload_quota: int = 64 * GIB
     keep_days: float | None = 30.0
     keep_bytes: int | None = None
+    pekat_port: int | None = None
+    pekat_host: str = "127.0.0.1"
+    pekat_project: Path | None = None
+    pekat_stop_key: str = field(default="", repr=False)
     log_format: str = "text"
     log_level: str = "info"
 
@@ -94,6 +107,12 @@ class ServerOptions:
         _check_stores(self)
         _check_numbers(self)
         _check_words(self)
+        _check_pekat(self)
+
+    @functools.cached_property
+    def project(self) -> Project:
+        """What PEKAT's clients are answered, read once."""
+        return load_project(self.pekat_project) if self.pekat_project else Project()
 
     @property
     def tls(self) -> bool:
@@ -158,12 +177,16 @@ def parse_days(text: str) -> float | None:
 
 
 def _check_place(options: ServerOptions) -> None:
-    if not options.host or not re.fullmatch(r"[\w.:\-\[\]%]+", options.host):
-        raise OptionError(f"host {options.host!r} is not possible; give an address or a name")
-    if not 0 <= options.port <= 65535:
-        raise OptionError(f"port {options.port} is not possible; give one of 0 to 65535")
+    _check_address("", options.host, options.port)
     if options.data_dir.exists() and not options.data_dir.is_dir():
         raise OptionError(f"the data folder {options.data_dir} is a file; name a folder")
+
+
+def _check_address(prefix: str, host: str, port: int) -> None:
+    if not host or not re.fullmatch(r"[\w.:\-\[\]%]+", host):
+        raise OptionError(f"{prefix}host {host!r} is not possible; give an address or a name")
+    if not 0 <= port <= 65535:
+        raise OptionError(f"{prefix}port {port} is not possible; give one of 0 to 65535")
 
 
 def _check_keys(options: ServerOptions) -> None:
@@ -234,4 +257,22 @@ def _check_words(options: ServerOptions) -> None:
     if options.scheduler and not re.fullmatch(r"(tcp|tls|ucx|ws|wss)://\S+", options.scheduler):
         raise OptionError(
             f"scheduler {options.scheduler!r} is not possible; write it like tcp://10.0.0.5:8786"
+        )
+
+
+def _check_pekat(options: ServerOptions) -> None:
+    _check_address("pekat_", options.pekat_host, options.pekat_port or 0)
+    if not re.fullmatch(r"[\x21-\x7e]*", options.pekat_stop_key):
+        raise OptionError("pekat_stop_key has blanks or other letters than of ASCII; use others")
+    keyless = options.project.api_key is None
+    if keyless and options.pekat_port is None:
+        raise OptionError(
+            "the project's api_key is null, which is for a PEKAT port; give pekat_port too, or a "
+            "key in the project file"
+        )
+    if (keyless or options.no_auth) and not is_loopback(options.pekat_host):
+        given = "the project's api_key null" if keyless else "no_auth"
+        raise OptionError(
+            f"{given} is only possible on this machine alone and pekat_host "
+            f"{options.pekat_host!r} is open to others; use pekat_host 127.0.0.1, or keys"
         )

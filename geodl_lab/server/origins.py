@@ -15,7 +15,8 @@ from geodl_lab.server.options import is_loopback
 CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "Content-Range, Content-Length, Content-Disposition, "
-    "Accept-Ranges, ETag, Last-Modified, Retry-After, X-Request-Id",
+    "Accept-Ranges, ETag, Last-Modified, Retry-After, X-Request-Id, ContextBase64utf, context, "
+    "ImageLen",
 }
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",

@@ -12,6 +12,9 @@ from geodl_lab.server.errors import refuse
 ALIASES = {"server": "arcgis", "portal": "arcgis"}
 """Other names of the first part of a path."""
 
+MOST_HEADERS = 2**16
+"""Bytes of all headers of a request."""
+
 HOST = re.compile(r"([\w.\-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.IGNORECASE | re.ASCII)
 """What a Host header may be: it goes into the URLs of answers."""
 
@@ -32,6 +35,9 @@ class Paths:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         scope = {**scope, "path": canonical(scope["path"])}
+        if _header_bytes(scope) > MOST_HEADERS:
+            words = f"The headers have more than {MOST_HEADERS} bytes; send fewer or shorter ones."
+            return await refuse(scope, 431, words)(scope, receive, send)
         if fault := _fault(scope):
             return await refuse(scope, 400, fault)(scope, receive, send)
         return await self.app(scope, receive, send)
@@ -64,6 +70,10 @@ def canonical(path: str) -> str:
     """Return the one spelling of a path."""
     first, slash, rest = path.strip("/").partition("/")
     return f"/{ALIASES.get(first, first)}{slash}{rest}"
+
+
+def _header_bytes(scope: Scope) -> int:
+    return sum(len(name) + len(value) for name, value in scope["headers"])
 
 
 def _fault(scope: Scope) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -19,12 +20,15 @@ import uvicorn
 from fastapi import FastAPI
 
 from geodl_lab._version import __version__
-from geodl_lab.errors import OptionError, OutputError
+from geodl_lab.errors import GeodlError, OptionError, OutputError
 from geodl_lab.jobs.core import Core, CoreOptions
 from geodl_lab.server import logs
 from geodl_lab.server.app import faces, make_app
 from geodl_lab.server.connections import Connection
 from geodl_lab.server.options import STATE_FILE, ServerOptions, is_loopback
+from geodl_lab.server.pekat.app import make_pekat_app
+from geodl_lab.server.pekat.inspection import check_project
+from geodl_lab.server.pekat.project import Project
 from geodl_lab.server.tls import Tls, tls_files
 from geodl_lab.server.tokens import KEY_FILE, Tokens, kept_key, kept_secret, write_private
 
@@ -35,12 +39,15 @@ GRACE = 3
 
 MOST_CONNECTIONS = 2000
 
+MOST_HEAD = 2**20
+"""Bytes of a request before its body that are read, so that who sends too many is told so."""
+
 
 @dataclass
 class Stop:
     """What a signal does: the first lets the server stop well, a second ends it at once."""
 
-    server: uvicorn.Server | None = None
+    servers: list[_Server] = field(default_factory=list)
     app: FastAPI | None = None
     asked: list[int] = field(default_factory=list)
 
@@ -49,10 +56,11 @@ class Stop:
         self.asked.append(number)
         if len(self.asked) > 1:
             os._exit(128 + number)
-        if self.server is None or self.app is None:
+        if self.app is None:
             raise SystemExit(0)
         self.app.state.stopping = True
-        self.server.should_exit = True
+        for server in self.servers:
+            server.should_exit = True
 
 
 class _Server(uvicorn.Server):
@@ -89,32 +97,59 @@ def run(
     """
     logs.set_up(format=options.log_format, level=options.log_level)
     stop = Stop()
-    with _handled(stop), listening(options) as sock:
+    with _handled(stop), listening(options) as sock, _pekat_listening(options) as second:
         _make_folder(options.data_dir)
         faces()  # imported before workers start, which would take the processor from us
         core = open_core(options.core)
         try:
-            _serve(options, core, sock, stop, until_eof=until_eof)
+            _serve(options, core, [sock, *second], stop, until_eof=until_eof)
             LOG.info("stopping: steps that run are finished, jobs go on at the next start")
         finally:
             core.close()
 
 
 def _serve(
-    options: ServerOptions, core: Core, sock: socket.socket, stop: Stop, *, until_eof: bool
+    options: ServerOptions, core: Core, socks: list[socket.socket], stop: Stop, *, until_eof: bool
 ) -> None:
     tls = tls_files(options)
     tokens, made = make_tokens(options)
     app = make_app(core, options, tokens=tokens)
-    server = _Server(_config(app, tls))
-    stop.server, stop.app = server, app
-    url = url_of(options, sock)
-    with _state_file(options.data_dir, url, tls):
+    configs = [_config(app, tls)]
+    if options.pekat_port is not None:
+        configs.append(_config(make_pekat_app(app, options, tokens=tokens), None))
+        threading.Thread(target=_open_project, args=(core, options.project), daemon=True).start()
+    servers = [_Server(config) for config in configs]
+    stop.servers, stop.app = servers, app
+    urls = [url_of(options, socks[0]), *(_pekat_url(options, sock) for sock in socks[1:])]
+    with _state_file(options.data_dir, urls, tls):
         # a program reads the key's file; what it makes of our words may be kept for long
-        _announce(options, url, tls, "" if until_eof else made)
+        _announce(options, urls, tls, "" if until_eof else made)
         if until_eof:
             threading.Thread(target=_wait_for_eof, daemon=True).start()
-        server.run(sockets=[sock])
+        with asyncio.Runner(loop_factory=configs[0].get_loop_factory()) as runner:
+            runner.run(_all(servers, socks))
+
+
+async def _all(servers: list[_Server], socks: list[socket.socket]) -> None:
+    """Serve each socket by its server; all end when one does."""
+    tasks = [
+        asyncio.ensure_future(server.serve(sockets=[sock]))
+        for server, sock in zip(servers, socks, strict=True)
+    ]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for server in servers:
+        server.should_exit = True
+    await asyncio.gather(*tasks)
+
+
+def _open_project(core: Core, project: Project) -> None:
+    """Open the model of PEKAT's project before an image comes; the log says what is wrong."""
+    try:
+        core.compute(check_project, project.public, device=project.device).result()
+    except GeodlError as error:
+        LOG.error("PEKAT project: %s", error)
+    except Exception as error:
+        LOG.debug("the model of PEKAT's project was not opened: %s", error)
 
 
 def make_tokens(options: ServerOptions) -> tuple[Tokens, str]:
@@ -131,10 +166,25 @@ def make_tokens(options: ServerOptions) -> tuple[Tokens, str]:
 @contextlib.contextmanager
 def listening(options: ServerOptions) -> Iterator[socket.socket]:
     """Lend a socket that listens; raises OptionError if that is not possible."""
-    host = options.host.strip("[]")
+    with _listening(options.host.strip("[]"), options.port) as sock:
+        yield sock
+
+
+@contextlib.contextmanager
+def _pekat_listening(options: ServerOptions) -> Iterator[list[socket.socket]]:
+    """Lend the socket of the PEKAT port, if there is one."""
+    if options.pekat_port is None:
+        yield []
+        return
+    with _listening(options.pekat_host.strip("[]"), options.pekat_port) as sock:
+        yield [sock]
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
     try:
         family, _, _, _, address = socket.getaddrinfo(
-            host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         both = host == "::" and socket.has_dualstack_ipv6()
         sock = socket.create_server(address[:2], family=family, backlog=2048, dualstack_ipv6=both)
@@ -143,7 +193,7 @@ def listening(options: ServerOptions) -> Iterator[socket.socket]:
         number = error.errno or 0
         reason = os.strerror(number) if number > 0 else error.strerror
         raise OptionError(
-            f"cannot listen on {host} port {options.port}: {reason}; "
+            f"cannot listen on {host} port {port}: {reason}; "
             "choose another host or port (port 0 takes a free one)"
         ) from None
     with sock:
@@ -152,11 +202,19 @@ def listening(options: ServerOptions) -> Iterator[socket.socket]:
 
 def url_of(options: ServerOptions, sock: socket.socket) -> str:
     """Return the address for clients on this machine."""
-    host = options.host.strip("[]")
+    return _url("https" if options.tls else "http", options.host, sock)
+
+
+def _pekat_url(options: ServerOptions, sock: socket.socket) -> str:
+    return _url("http", options.pekat_host, sock)
+
+
+def _url(scheme: str, host: str, sock: socket.socket) -> str:
+    host = host.strip("[]")
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     port = sock.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
-    return f"{'https' if options.tls else 'http'}://{shown}:{port}"
+    return f"{scheme}://{shown}:{port}"
 
 
 def _config(app: FastAPI, tls: Tls | None) -> uvicorn.Config:
@@ -164,6 +222,7 @@ def _config(app: FastAPI, tls: Tls | None) -> uvicorn.Config:
         app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False,
         http=Connection,
         limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=GRACE,
+        h11_max_incomplete_event_size=MOST_HEAD,
         ssl_certfile=tls.cert if tls else None, ssl_keyfile=tls.key if tls else None,
     )  # fmt: skip
 
@@ -192,9 +251,11 @@ def _handled(stop: Stop) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _state_file(folder: Path, url: str, tls: Tls | None) -> Iterator[None]:
+def _state_file(folder: Path, urls: list[str], tls: Tls | None) -> Iterator[None]:
     ca_file = str(tls.ca.absolute()) if tls and tls.ca else ""
-    state = {"url": url, "pid": os.getpid(), "ca_file": ca_file, "version": __version__}
+    state = {"url": urls[0], "pid": os.getpid(), "ca_file": ca_file, "version": __version__}
+    if len(urls) > 1:
+        state["pekat_url"] = urls[1]
     write_private(folder / STATE_FILE, json.dumps(state).encode())
     try:
         yield
@@ -202,8 +263,9 @@ def _state_file(folder: Path, url: str, tls: Tls | None) -> Iterator[None]:
         (folder / STATE_FILE).unlink(missing_ok=True)
 
 
-def _announce(options: ServerOptions, url: str, tls: Tls | None, made: str) -> None:
-    lines = [f"geodl-lab {__version__} serves {url} from {options.data_dir}"]
+def _announce(options: ServerOptions, urls: list[str], tls: Tls | None, made: str) -> None:
+    lines = [f"geodl-lab {__version__} serves {urls[0]} from {options.data_dir}"]
+    lines += [f"PEKAT's protocol: {url}, with {options.project.model}" for url in urls[1:]]
     if made:
         lines.append(f"API key, made now and kept in {options.data_dir / KEY_FILE}: {made}")
     elif not options.api_keys and not options.no_auth:

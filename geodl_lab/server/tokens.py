@@ -6,6 +6,7 @@ nothing is kept and it holds over a restart, as long as its key does.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import hmac
 import os
@@ -48,6 +49,14 @@ class Tokens:
         self._callers = [(_digest(key), caller) for key, caller in callers]
         self._secret = secret
         self.anybody = LOCAL if anybody else None
+
+    def also(self, key: str, *, anybody: bool = False) -> Tokens:
+        """Return these and one more key, "" for none; or with everybody let in."""
+        more = copy.copy(self)
+        if key:
+            more._callers = [*self._callers, (_digest(key), Caller(owner_of(key)))]
+        more.anybody = LOCAL if anybody else self.anybody
+        return more
 
     def check(self, token: str) -> Caller | None:
         """Return whose token this is, or None.

@@ -83,11 +83,13 @@ def _gone(pid):
 
 
 def test_keys_are_not_on_the_command_line():
-    options = ServerOptions(api_keys=("hush", "two"), admin_key="hush3", database="db://hush")
+    options = ServerOptions(
+        api_keys=("hush", "two"), admin_key="hush3", database="db://hush", pekat_stop_key="hush4"
+    )
     assert "hush" not in " ".join(handle.command(options))
     given = handle.environment(options)
     assert given["GEODL_API_KEY"] == "hush two" and given["GEODL_ADMIN_KEY"] == "hush3"
-    assert given["GEODL_DATABASE"] == "db://hush"
+    assert given["GEODL_DATABASE"] == "db://hush" and given["GEODL_PEKAT_STOP_KEY"] == "hush4"
 
 
 def test_keys_of_this_process_are_not_handed_on(monkeypatch):
@@ -103,7 +105,8 @@ def test_keys_of_this_process_are_not_handed_on(monkeypatch):
         {"host": "0.0.0.0", "api_keys": ("a", "b"), "admin_key": "c", "self_signed": True,
          "tls_hosts": ("x", "y"), "url_hosts": ("h",), "scheduler": "tcp://h:1", "database": "d://",
          "keep_days": None, "queue_limit": 7, "rate_limit": 2.5, "log_format": "json",
-         "log_level": "debug", "max_upload": 9, "upload_quota": 8},
+         "log_level": "debug", "max_upload": 9, "upload_quota": 8, "pekat_port": 0,
+         "pekat_host": "0.0.0.0", "pekat_stop_key": "halt"},
     ],
 )  # fmt: skip
 def test_the_command_line_means_the_same(given, tmp_path, monkeypatch):

@@ -36,12 +36,27 @@ from geodl_lab.server.options import (
         ({"keep_days": -1.0}, "keep_days -1.0 is not possible"),
         ({"log_format": "xml"}, "log_format 'xml' is not possible; use text, json"),
         ({"log_level": "loud"}, "use debug, info, warning, error"),
+        ({"pekat_port": 70000}, "pekat_port 70000 is not possible"),
+        ({"pekat_host": "a b"}, "pekat_host 'a b' is not possible"),
+        ({"pekat_host": "0.0.0.0", "no_auth": True}, "use pekat_host 127.0.0.1, or keys"),
+        ({"pekat_stop_key": "a b"}, "pekat_stop_key has blanks"),
+        ({"pekat_project": Path("/nowhere.json")}, "project file /nowhere.json cannot be read"),
         ({"scheduler": "box:8786"}, "write it like tcp://10.0.0.5:8786"),
     ],
 )
 def test_what_is_not_possible_is_refused(given, says):
     with pytest.raises(OptionError, match=says):
         ServerOptions(**given)
+
+
+def test_a_project_without_a_key_is_for_this_machine(tmp_path):
+    file = tmp_path / "project.json"
+    file.write_text('{"api_key": null}')
+    with pytest.raises(OptionError, match="which is for a PEKAT port; give pekat_port too"):
+        ServerOptions(pekat_project=file)
+    with pytest.raises(OptionError, match="api_key null is only possible on this machine alone"):
+        ServerOptions(pekat_project=file, pekat_port=0, pekat_host="0.0.0.0")
+    assert ServerOptions(pekat_project=file, pekat_port=0, host="0.0.0.0").project.api_key is None
 
 
 def test_a_store_may_not_hold_the_results_of_everybody(tmp_path):

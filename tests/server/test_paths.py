@@ -54,3 +54,14 @@ def test_head_is_get_without_a_body(app, ask):
     assert head.headers["content-length"] == got.headers["content-length"]
     assert ask(app(), "/nowhere", "HEAD", key=KEY).status_code == 404
     assert ask(app(), "/upload", "HEAD", key=KEY).status_code == 405
+
+
+def test_headers_that_are_too_long_are_refused_in_the_dialect(app, ask):
+    long = {"headers": {"x-long": "y" * 2**16}}
+    words = "The headers have more than 65536 bytes; send fewer or shorter ones."
+    ours, arcgis, pekat = (
+        ask(app(), path, **long) for path in ("/echo", "/arcgis/echo", "/analyze_image")
+    )
+    assert ours.status_code == pekat.status_code == 431
+    assert ours.json()["error"] == {"code": 431, "message": words}
+    assert arcgis.json()["error"]["message"] == pekat.json()["message"] == words

@@ -205,3 +205,32 @@ def test_keys_that_are_given_are_the_only_ones(tmp_path):
     assert not made and tokens.check("")
     tokens, made = serve.make_tokens(ServerOptions(data_dir=tmp_path, admin_key="x"))
     assert made and tokens.check(made) and tokens.check("x").admin
+
+
+def test_a_pekat_port_is_plain_http_and_ends_with_the_server(start, tmp_path):
+    process, state = start("--self-signed", "--pekat-port", "0", "--pekat-stop-key", "halt")
+    assert state["url"].startswith("https://")
+    with httpx.Client(base_url=state["pekat_url"], trust_env=False) as client:
+        assert client.get("/ping").text == "pong"
+        assert client.post("/analyze_image").json()["code"] == 401
+        assert client.get("/health").json()["code"] == 404
+        assert client.get("/stop", params={"key": "wrong"}).status_code == 403
+        assert process.poll() is None
+        assert client.get("/stop", params={"key": "halt"}).status_code == 200
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 0 and f"PEKAT's protocol: {state['pekat_url']}" in said
+    assert not (tmp_path / "data" / "server.json").exists()
+
+
+def test_without_one_pekats_protocol_is_at_the_root(start, tmp_path):
+    _, state = start()
+    assert "pekat_url" not in state
+    assert httpx.get(f"{state['url']}/version", trust_env=False).text.startswith("3.17")
+
+
+def test_a_project_that_is_not_possible_is_one_line(start, tmp_path):
+    (tmp_path / "p.json").write_text('{"threshold": 7}')
+    process, _ = start("--pekat-project", str(tmp_path / "p.json"))
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert said.count("\n") == 1 and "threshold 7 is not possible" in said

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from geodl_lab.errors import OutputError
+from geodl_lab.jobs.job import Caller
 from geodl_lab.server import tokens as module
 from geodl_lab.server.tokens import LOCAL, Tokens, kept_key, kept_secret, owner_of
 
@@ -84,3 +85,11 @@ def test_a_made_key_is_kept_and_private(tmp_path):
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(OutputError, match="api-key cannot be read or written"):
         kept_key(tmp_path / "nowhere")
+
+
+def test_one_more_key_changes_nothing_of_before(tokens):
+    more = tokens.also("three")
+    assert more.check("three") == Caller(owner_of("three")) and more.check("one")
+    assert tokens.check("three") is None and tokens.also("").check("") is None
+    opened = tokens.also("", anybody=True)
+    assert opened.anybody == LOCAL and tokens.anybody is None
