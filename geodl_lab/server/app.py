@@ -84,11 +84,11 @@ def make_app(core: Core, options: ServerOptions, *, tokens: Tokens) -> FastAPI:
     )  # fmt: skip
     app.state.core, app.state.tokens, app.state.options = core, tokens, options
     app.state.metrics, app.state.stopping = health.Metrics(), False
-    app.include_router(health.router)
     app.state.pekat = Desk(options.project, stop_key=options.pekat_stop_key)
     for router, prefix in faces():
         if prefix or not options.tls:  # PEKAT's clients, which are at the root, speak no https
             app.include_router(router, prefix=prefix)
+    app.include_router(health.router)  # last: a face at the root has its own /ping and /version
     add_handlers(app)
     add_layers(app, options, tokens)
     return app

@@ -247,7 +247,7 @@ def test_each_key_has_its_own_last_image(made, talk, png):
 
 def test_there_is_nothing_at_the_root_behind_tls(made, talk, png):
     main, port = made(tls=True, api_key=None)
-    assert talk(main, ("GET", "/version"))[0].status_code == 404
+    assert talk(main, asks(png, key=KEY))[0].status_code == 404
     assert talk(port, asks(png))[0].status_code == 200
 
 
