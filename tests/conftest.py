@@ -30,6 +30,15 @@ NETS = {
 }
 
 
+@pytest.fixture(autouse=True, scope="module")
+def same_environment():
+    """Take back what a server set for its own process, such as that GDAL reads no sidecars."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch):
     """Keep windows small, so that small rasters have seams."""
