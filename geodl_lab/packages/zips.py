@@ -164,7 +164,7 @@ class Zip:
                 raise ModelError(f"{self.title!r} holds {clash!r} both as a file and as a folder")
 
     def _damaged(self, reason: str) -> ModelError:
-        return ModelError(f"{self.title!r} is no whole archive ({reason}); get it again")
+        return ModelError(f"{self.title!r} is no whole archive ({reason[:300]}); get it again")
 
 
 def pack(files: Mapping[str, bytes]) -> io.BytesIO:

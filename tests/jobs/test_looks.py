@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 ASKED = []
 
 
-def resolve(recipe, core, caller, folder):
+def resolve(recipe, core, caller, folder, call):
     """Take the image that came along; an address is written into the file that it fetches."""
     if not isinstance(recipe, Look):
         return Resolved(model="fake")

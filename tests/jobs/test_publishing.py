@@ -40,7 +40,8 @@ def running(store):
     def claim(recipe):
         job = Job(new_id(), "ann", recipes.to_json(recipe))
         store.add(job, lane="device", admin=False, limit=100)
-        return store.claim("device")
+        (claimed,) = store.claim("device")
+        return claimed
 
     return claim
 
