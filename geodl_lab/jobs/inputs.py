@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import rasterio
-
 from geodl_lab.addresses import checked_url, shown
 from geodl_lab.errors import AccessError, RasterError
 from geodl_lab.fetch import Fetcher
@@ -308,7 +306,4 @@ def _published(service: Service) -> tuple[Path, ...]:
         raise AccessError(f"the service {service.name!r} {what}; give one with a result")
     if not Path(path).is_file():
         raise AccessError(f"the files of the service {service.name!r} are gone; make it again")
-    if Path(path).suffix.lower() != ".vrt":
-        return (Path(path),)
-    with rasterio.open(path) as mosaic:  # of ours over files beside it
-        return tuple(Path(file) for file in mosaic.files if file.lower().endswith(".tif"))
+    return (Path(path),)

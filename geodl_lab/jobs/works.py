@@ -75,9 +75,9 @@ class Result:
     Parameters
     ----------
     files
-        Paths of complete files in the job's folder by role: ``raster`` (a COG, or a VRT of our
-        own over COGs beside it), ``features`` (GeoPackage), ``parquet``, ``folder``. They are
-        moved when they are published; a file that names others lies with them in `RESULT`.
+        Paths of complete files in the job's folder by role: ``raster`` (a COG), ``features``
+        (GeoPackage), ``parquet``, ``folder``. They are moved when they are published, with all
+        that lies beside them in `RESULT`, such as a raster's sidecar.
     values
         Plain values: of rasters ``classes`` (a list of value, name, color) and ``bands``; of
         features ``geometry`` (type), ``count``; of models cards.

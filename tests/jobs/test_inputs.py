@@ -115,23 +115,9 @@ def test_a_link_out_of_the_store_is_not_followed_in_a_folder(core, folder, tmp_p
 
 
 def test_results_of_ours(core, folder, tmp_path):
-    """A mosaic of ours is the list of its files, in its order."""
-    one, two = raster(tmp_path / "z.tif", 1), raster(tmp_path / "a.tif", 2, place=(40, 40))
-    mosaic = tmp_path / "m.vrt"
-    parts = "".join(
-        f'<SimpleSource><SourceFilename>{path}</SourceFilename><SourceBand>1</SourceBand>'
-        f'<SrcRect xOff="0" yOff="0" xSize="40" ySize="40"/>'
-        f'<DstRect xOff="{x}" yOff="0" xSize="40" ySize="40"/></SimpleSource>'
-        for path, x in ((one, 0), (two, 40))
-    )  # fmt: skip
-    mosaic.write_text(
-        '<VRTDataset rasterXSize="80" rasterYSize="40"><VRTRasterBand dataType="Byte" band="1">'
-        f"{parts}</VRTRasterBand></VRTDataset>"
-    )
-    core.services["m"] = Service("m", "raster", "me", "i", {"raster": str(mosaic)})
+    one = raster(tmp_path / "z.tif", 1)
     core.services["s"] = Service("s", "raster", "", "i", {"raster": str(one)})
     core.all["i"] = Item("i", "me", "Image Service", "t", service="s")
-    assert rasters_of(Ref("service", "m"), core, folder) == (one, two)
     assert rasters_of(Ref("service", "s"), core, folder) == (one,)
     assert rasters_of(Ref("item", "i"), core, folder) == (one,)
 

@@ -1,9 +1,8 @@
 """Results as files: whole, by ranges, or a folder as a zip that is made while it is sent.
 
-Below a service stands ``download/<file>``. A raster in one COG is ``<name>.tif``; one in several
-(a VRT over COGs) is ``<name>.zip`` of them all, and each of them by its own name, since to make
-one COG of them would take minutes. Features are ``<name>.gpkg`` and ``<name>.parquet``; a folder
-is ``<name>.zip`` (also ``download.zip`` beside ``download``), and each of its files by its path.
+Below a service stands ``download/<file>``. A raster is ``<name>.tif``, features are ``<name>.gpkg``
+and ``<name>.parquet``; a folder is ``<name>.zip`` (also ``download.zip`` beside ``download``), and
+each of its files by its path.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
-from xml.etree import ElementTree
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
@@ -98,7 +96,7 @@ def download_folder(name: str, file: str, request: Request) -> Response:
 
 @router.api_route("/Hosted/{name}/download.zip", methods=METHODS, response_model=None)
 def download_all(name: str, request: Request) -> Response:
-    """Answer all files of a service as a zip, where it has several."""
+    """Answer an exported folder as a zip."""
     return _answer(name, f"{name}.zip", request)
 
 
@@ -134,37 +132,15 @@ def _nothing(file: str) -> Response:
 
 def _files(service: Service) -> dict[str, Path]:
     """Return the single files of a service by the name they are called."""
-    found = {}
-    for role in ("raster", "features", "parquet"):
-        path = Path(service.files[role]) if service.files.get(role) else None
-        if path is not None and path.suffix.lower() != ".vrt":
-            found[f"{service.name}{path.suffix.lower()}"] = path
-        elif path is not None:
-            found |= {one.name: one for one in _sources(path)}
-    return found
+    roles = ("raster", "features", "parquet")
+    paths = [Path(service.files[role]) for role in roles if service.files.get(role)]
+    return {f"{service.name}{path.suffix.lower()}": path for path in paths}
 
 
 def _archive(service: Service) -> dict[str, dict[str, Path]]:
     """Return the zip of a service: its name, and in it files by theirs."""
-    name, raster = f"{service.name}.zip", Path(service.files.get("raster", ""))
-    if service.files.get("folder"):
-        return {name: _walk(Path(service.files["folder"]))}
-    if raster.suffix.lower() == ".vrt":
-        return {name: {one.name: one for one in (raster, *_sources(raster))}}
-    return {}
-
-
-def _sources(vrt: Path) -> list[Path]:
-    """Return the files beside a VRT of ours that it is made of."""
-    try:
-        names = {
-            (one.text or "").strip()
-            for one in ElementTree.parse(vrt).iter("SourceFilename")
-            if one.get("relativeToVRT") == "1"
-        }
-    except (OSError, ElementTree.ParseError):
-        return []
-    return sorted(vrt.parent / name for name in names if name and PurePosixPath(name).name == name)
+    folder = service.files.get("folder")
+    return {f"{service.name}.zip": _walk(Path(folder))} if folder else {}
 
 
 def _file_in_folder(service: Service, file: str) -> Path | None:

@@ -33,7 +33,7 @@ class FileId:
     size
         Bytes.
     ours
-        Whether this server wrote it; only then it may be a VRT.
+        Whether this server wrote it.
     """
 
     path: str
@@ -124,21 +124,19 @@ def _open(file: FileId) -> DatasetReader:
     try:
         with rasterio.Env(**UNTRUSTED_ENV), warnings.catch_warnings():
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            return rasterio.open(file.path, driver=_driver(file), sharing=False)
+            return rasterio.open(file.path, driver=_driver(Path(file.path)), sharing=False)
     except (OSError, rasterio.errors.RasterioError):
         name = Path(file.path).name
         raise RasterError(f"{name!r} cannot be read as a raster; give a GeoTIFF") from None
 
 
-def _driver(file: FileId) -> str | None:
-    """Return the driver that a file begins with; our own may also be a VRT, which names others."""
-    if file.ours:
-        return None
-    with Path(file.path).open("rb") as opened:
+def _driver(path: Path) -> str:
+    """Return the driver that a file begins with: none that reads other files."""
+    with path.open("rb") as opened:
         head = opened.read(16)
     names = [name for magic, name in MAGIC.items() if head.startswith(magic)]
     if not names:
-        raise RasterError(f"{Path(file.path).name!r} is no GeoTIFF, PNG, JPEG or JPEG 2000")
+        raise RasterError(f"{path.name!r} is no GeoTIFF, PNG, JPEG or JPEG 2000")
     return names[0]
 
 

@@ -48,18 +48,8 @@ def app(cog, tmp_path_factory):
     (folder / "chips" / "map.txt").write_text("a b")
     (folder / "secret").write_text("secret")
     (folder / "chips" / "link").symlink_to(folder / "secret")
-    mosaic = folder / "mosaic"
-    mosaic.mkdir()
-    for name in ("0.tif", "1.tif"):
-        (mosaic / name).write_bytes(cog.read_bytes())
-    sources = "".join(
-        f'<SourceFilename relativeToVRT="1">{name}</SourceFilename>'
-        for name in ("0.tif", "1.tif", "../secret")
-    )
-    (mosaic / "all.vrt").write_text(f"<VRTDataset>{sources}</VRTDataset>")
     services = {
         "one": Service("one", "raster", "", "0", {"raster": str(cog)}, {}, 3),
-        "many": Service("many", "raster", "", "1", {"raster": str(mosaic / "all.vrt")}),
         "chips": Service("chips", "folder", "", "2", {"folder": str(folder / "chips")}),
         "empty": Service("empty", "features", "", "3"),
         "gone": Service("gone", "raster", "", "4", {"raster": str(folder / "no.tif")}),
@@ -153,7 +143,7 @@ def test_a_range_that_is_none_is_no_fault_of_ours(client, asked):
      "nope/ImageServer/download/nope.tif", "gone/ImageServer/download/gone.tif",
      "empty/FeatureServer/download/empty.gpkg", "chips/download/link", "chips/download/../secret",
      "chips/download/%2e%2e/secret", "chips/download//etc/passwd", "chips/download/images",
-     "many/ImageServer/download/secret", "many/ImageServer/download/..%2fsecret"],
+     "one/ImageServer/download/secret", "one/ImageServer/download/..%2fsecret"],
 )  # fmt: skip
 def test_all_else_is_not_there(client, path):
     answer = client.get(f"{ROOT}/{path}")
@@ -173,19 +163,6 @@ def test_a_folder_is_a_zip_and_its_files(client, app):
     assert client.head(f"{ROOT}/chips/download/chips.zip").content == b""
     assert client.get(f"{ROOT}/chips/download.zip").status_code == 200
     assert client.get(f"{ROOT}/one/download.zip").status_code == 404
-
-
-def test_several_rasters_are_a_zip_and_each(client, app, cog):
-    names = downloads.links(app.state.services["many"], "http://s/rest/services")
-    assert names == {
-        name: f"http://s/rest/services/Hosted/many/ImageServer/download/{name}"
-        for name in ("0.tif", "1.tif", "many.zip")
-    }
-    answer = client.get(f"{ROOT}/many/ImageServer/download/many.zip")
-    with zipfile.ZipFile(io.BytesIO(answer.content)) as file:
-        assert sorted(file.namelist()) == ["0.tif", "1.tif", "all.vrt"]
-    answer = client.get(f"{ROOT}/many/ImageServer/download/1.tif")
-    assert answer.content == cog.read_bytes()
 
 
 GDAL = """
