@@ -19,11 +19,11 @@ from typing import Any, Protocol
 from geodl_lab.errors import CancelledError, GeodlError, OptionError
 from geodl_lab.grid import Window
 from geodl_lab.jobs.places import OutsideError, Place
-from geodl_lab.jobs.works import Done, Missing, Part, Result, is_cancelled
+from geodl_lab.jobs.works import RESULT, Done, Missing, Part, Result, is_cancelled
 
 EVERYWHERE = Place()
 
-RESULT, ITEMS, INPUTS = "result", "items", "inputs"
+ITEMS, INPUTS = "items", "inputs"
 """Folders in a job's."""
 
 KNOWN = "windows"
@@ -106,7 +106,7 @@ class ItemWork:
         return self.folder / ITEMS / f"{item:06d}"
 
     def open(self, item: int) -> Any:
-        """Open an item: an `Opened`."""
+        """Open an item: an `Opened` of the subclass's own kind."""
         raise NotImplementedError
 
     def make(self, folder: Path) -> Result:

@@ -13,15 +13,14 @@ import pandas
 import shapely
 
 from geodl_lab.detections import Detections, concatenate, empty
-from geodl_lab.grid import Window
 from geodl_lab.jobs.arguments import read_arguments
 from geodl_lab.jobs.grounds import one_raster, parse_crs, run_options
 from geodl_lab.jobs.item_works import INPUTS
 from geodl_lab.jobs.masks import MapMask, make_mask
-from geodl_lab.jobs.parts import as_parts, at_once, refuse_replaced, side_of
-from geodl_lab.jobs.works import Part, Result
+from geodl_lab.jobs.parts import SteppedItem, refuse_replaced, side_of
+from geodl_lab.jobs.works import Result
 from geodl_lab.mosaics import MapGrid
-from geodl_lab.objects import Todo, with_threshold
+from geodl_lab.objects import with_threshold
 from geodl_lab.options import make_options
 from geodl_lab.overlaps import suppress
 from geodl_lab.packages import open_model
@@ -38,33 +37,19 @@ CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass(frozen=True)
-class ObjectItem:
-    """An item of a work on objects: its steps, where objects are wanted, and what to say."""
+class ObjectItem(SteppedItem[ObjectSteps]):
+    """An item of a work on objects.
 
-    steps: ObjectSteps
+    Parameters
+    ----------
+    mask
+        Where objects are wanted; None is everywhere.
+    boxes
+        Whether outlines are answered as their boxes.
+    """
+
     mask: MapMask | None
     boxes: bool
-    messages: tuple[str, ...]
-
-    @property
-    def room(self) -> int:
-        """Bytes that result and blocks may take."""
-        return self.steps.of.room
-
-    @property
-    def at_once(self) -> int:
-        """Forwards that go side by side."""
-        return at_once(self.steps.of.run)
-
-    def missing(self) -> tuple[tuple[Part, ...], int]:
-        """Return the parts to compute, and the forwards of all parts, as far as is known."""
-        todo = self.steps.missing()
-        return as_parts(todo, self.steps.of.run), todo.windows
-
-    def compute(self, windows: tuple[Window, ...], stop: Any) -> None:
-        """Compute the parts of these windows that are not there yet and commit each."""
-        left = self.steps.left(windows)
-        self.steps.compute(Todo(self.steps.of.run.area, left, 0), cancelled=stop)
 
     def frames(self, limit: float | None) -> Iterator[geopandas.GeoDataFrame]:
         """Yield the objects that are wanted, in batches; ``limit`` as in `overlaps.suppress`."""
@@ -112,7 +97,7 @@ def open_objects(work: ObjectWork, item: int) -> ObjectItem:
     folder.mkdir(parents=True, exist_ok=True)
     refuse_replaced(run, folder)
     steps = ObjectSteps.begin(run, folder, resume=True, side=side_of(run.run))
-    return ObjectItem(steps, mask, read.boxes, read.messages)
+    return ObjectItem(steps, read.messages, mask, read.boxes)
 
 
 def make_features(work: ObjectWork, folder: Path) -> Result:

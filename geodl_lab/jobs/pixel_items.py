@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from geodl_lab.dates import AFTER, BEFORE, date_names
 from geodl_lab.errors import ModelError
-from geodl_lab.grid import Window
 from geodl_lab.heads import ClassHead
 from geodl_lab.jobs.arguments import Arguments, read_arguments
 from geodl_lab.jobs.grounds import one_raster, parse_crs, run_options
 from geodl_lab.jobs.item_works import INPUTS
 from geodl_lab.jobs.masks import make_mask
-from geodl_lab.jobs.parts import as_parts, at_once, refuse_replaced, side_of
+from geodl_lab.jobs.parts import SteppedItem, refuse_replaced, side_of
 from geodl_lab.jobs.places import Place
-from geodl_lab.jobs.works import Part, Result
+from geodl_lab.jobs.works import Result
 from geodl_lab.mosaics import (
     MapGrid,
     facts_of,
@@ -29,7 +28,6 @@ from geodl_lab.mosaics import (
     write_stack,
     write_warped,
 )
-from geodl_lab.objects import Todo
 from geodl_lab.options import make_options
 from geodl_lab.outputs import copy_raster
 from geodl_lab.packages import open_model
@@ -47,31 +45,8 @@ RESAMPLED = "the rasters of the second date were resampled to the cells of the f
 
 
 @dataclass(frozen=True)
-class PixelItem:
-    """An item of a work on pixels: its steps, and what is worth saying."""
-
-    steps: PixelSteps
-    messages: tuple[str, ...]
-
-    @property
-    def room(self) -> int:
-        """Most bytes that result and blocks take."""
-        return self.steps.of.room
-
-    @property
-    def at_once(self) -> int:
-        """Forwards that go side by side."""
-        return at_once(self.steps.of.run)
-
-    def missing(self) -> tuple[tuple[Part, ...], int]:
-        """Return the parts to compute, and the forwards of all parts."""
-        todo = self.steps.missing()
-        return as_parts(todo, self.steps.of.run), todo.windows
-
-    def compute(self, windows: tuple[Window, ...], stop: Any) -> None:
-        """Compute the parts of these windows that are not there yet and commit each."""
-        left = self.steps.left(windows)
-        self.steps.compute(Todo(self.steps.of.run.area, left, 0), cancelled=stop)
+class PixelItem(SteppedItem[PixelSteps]):
+    """An item of a work on pixels."""
 
 
 @dataclass(frozen=True)

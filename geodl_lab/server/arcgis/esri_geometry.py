@@ -129,11 +129,6 @@ def parse_geometry(
     return _shape(values, name), crs
 
 
-def to_esri(shapes: np.ndarray) -> list[dict[str, Any] | None]:
-    """Return Esri's JSON of geometries (feature,) of one kind; None where there is none."""
-    return encode(shapes, lambda points: points.tolist())
-
-
 def encode(shapes: np.ndarray, write: Callable[[np.ndarray], Any]) -> list[dict[str, Any] | None]:
     """Return Esri's JSON of geometries (feature,).
 

@@ -12,12 +12,11 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from geodl_lab.jobs.catalog import Item
-from geodl_lab.jobs.job import Caller
 from geodl_lab.server.arcgis import words
 from geodl_lab.server.arcgis.items import is_listed, item_answer, search, user_name
 from geodl_lab.server.arcgis.values import whole_of
 from geodl_lab.server.arcgis.web import ArcgisError, Parameters, parameters, respond
-from geodl_lab.server.context import base_url, caller_of, core_of
+from geodl_lab.server.context import base_url, caller_of, core_of, visitor_of
 
 router = APIRouter(tags=["ArcGIS portal"])
 
@@ -154,7 +153,7 @@ def _self(request: Request) -> dict[str, Any]:
         "units": "metric",
         "helperServices": {"rasterAnalytics": {"url": tools}},
     }
-    caller: Caller | None = getattr(request.state, "caller", None)
+    caller = visitor_of(request)
     if caller is None:
         return answer
     return answer | {"user": user_answer(caller.owner)}

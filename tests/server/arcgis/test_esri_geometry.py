@@ -98,7 +98,7 @@ def test_rings_turn_as_esri_wants_and_come_back():
     shapes = np.array(
         [shapely.MultiPolygon([(RING, [HOLE]), (ISLAND, [])]), shapely.Polygon(ISLAND[::-1]), None]
     )
-    written = esri.to_esri(shapes)
+    written = esri.encode(shapes, np.ndarray.tolist)
     turns = [shapely.is_ccw(shapely.LinearRing(ring)) for ring in written[0]["rings"]]
     assert turns == [False, True, False]
     assert written[2] is None
@@ -113,7 +113,7 @@ def test_other_kinds_come_back(kind):
         "LineString": shapely.LineString([(1, 2), (3, 4)]),
         "MultiLineString": shapely.MultiLineString([[(1, 2), (3, 4)], [(5, 6), (7, 8)]]),
     }[kind]  # fmt: skip
-    (written,) = esri.to_esri(np.array([shape]))
+    (written,) = esri.encode(np.array([shape]), np.ndarray.tolist)
     assert shapely.equals(esri.parse_geometry(json.dumps(written))[0], shape)
 
 
