@@ -28,7 +28,7 @@ ROWS = (
     ("sources",),
     ("cells", "lazy_blocks", "raster_files", "seams", "dates"),
     ("resample", "outputs"),
-    ("fits",),
+    ("fits", "styles"),
     ("lazy", "runs", "chips"),
     ("pixels", "plotting", "vectors", "file_runs"),
     ("objects", "recognition"),
@@ -37,9 +37,12 @@ ROWS = (
     ("photos", "photo_crops", "photo_models", "photo_tensors"),
     ("photo_answers", "annotations"),
     ("demo",),
+    ("maps",),
     ("accessor",),
+    ("job_client", "jupyter"),
     ("jobs",),
     ("server",),
+    ("dashboard",),
     ("cli",),
     ("__main__",),
     ("testing",),
@@ -54,7 +57,7 @@ PLAIN = {
     "inputs", "decoders", "package", "bands", "checkpoints", "options", "json_fields",
     "deepomatic_spec",
 }  # fmt: skip
-FOLDERS = {"packages", "exports", "jobs", "server"}
+FOLDERS = {"packages", "exports", "maps", "jobs", "server", "dashboard"}
 WEB = {"fastapi", "starlette", "uvicorn"}
 FRAMES = {"geopandas", "pandas", "pyogrio", "pyarrow", "dask"}
 

@@ -1,0 +1,1 @@
+"""Live maps in the notebook: rasters, lazy results and objects on ipyleaflet."""
