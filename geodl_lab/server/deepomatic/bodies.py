@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from fastapi import Request
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from geodl_lab.server.bodies import MULTIPART, URLENCODED, content_type
-from geodl_lab.server.deepomatic.errors import FieldError
+from geodl_lab.server.deepomatic.errors import MOST_BODY, FieldError, is_inference
 
 JSON = "application/json"
 MOST_FIELDS, MOST_FILES = 20_000, 100
@@ -98,19 +99,24 @@ async def _read(request: Request) -> Body:
     kind = content_type(request.headers)
     if kind in (MULTIPART, URLENCODED):
         return await _form(request)
+    if kind and kind != JSON and not kind.endswith("+json"):
+        async for _ in request.stream():  # who still writes would see a reset, no answer
+            pass
+        raise FieldError(
+            f"the body is {kind[:100]!r}; possible are {JSON}, {MULTIPART} and {URLENCODED}",
+            status=415,
+        )
     content = await request.body()
-    if kind == JSON or kind.endswith("+json") or not kind:
-        values = parse_json(content, "the body") if content.strip() else {}
-        if not isinstance(values, dict):
-            raise FieldError(f"the body is a JSON {type(values).__name__}; send an object")
-        return Body(values)
-    raise FieldError(
-        f"the body is {kind[:100]!r}; possible are {JSON}, {MULTIPART} and {URLENCODED}", status=415
-    )
+    if not content.strip():
+        return Body({})
+    values = await run_in_threadpool(parse_json, content, "the body")
+    if not isinstance(values, dict):
+        raise FieldError(f"the body is a JSON {type(values).__name__}; send an object")
+    return Body(values)
 
 
 async def _form(request: Request) -> Body:
-    most = request.app.state.options.max_form
+    most = MOST_BODY if is_inference(request.scope) else request.app.state.options.max_form
     form = await request.form(max_files=MOST_FILES, max_fields=MOST_FIELDS, max_part_size=most)
     texts, files = [], {}
     for name, value in form.multi_items():

@@ -68,6 +68,11 @@ BOX = {"xmin": 0.1, "ymin": 0.2, "xmax": 0.5, "ymax": 0.75}
 CORNERS = [{"x": 0, "y": 0}, {"x": 1, "y": 0}, {"x": 0.5, "y": 1}]
 
 
+def test_who_sends_an_image_does_not_wait_for_cards(infer, core, picture, monkeypatch):
+    monkeypatch.setattr(core, "model_cards", lambda: pytest.fail("a worker was asked"))
+    assert infer(files={"inputs[0]image.source": ("a.png", picture)})[1] == picture
+
+
 def test_crops(infer):
     sent = image("http://a/b", bbox=BOX, polygon=CORNERS, crop_uniform_background=True)
     recipe, _ = infer(json=sent)
@@ -136,6 +141,7 @@ WRONG = [
     (image("http://a/b", crop_uniform_background="maybe"), "possible are true and false"),
     ({**image("http://a/b"), "show_discarded": []}, "possible are true and false"),
     ({**image("http://a/b"), "max_predictions": -1}, "whole numbers"),
+    ({**image("http://a/b"), "max_predictions": 0}, "whole numbers"),
     ({**image("http://a/b"), "max_predictions": 1e30}, "whole numbers"),
 ]
 
