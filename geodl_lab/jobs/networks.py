@@ -16,7 +16,7 @@ from geodl_lab.deepomatic_spec import (
     check_post_processings,
     check_preprocessing,
 )
-from geodl_lab.errors import TrustError
+from geodl_lab.errors import ModelError, TrustError
 from geodl_lab.jobs.resolved import Network
 from geodl_lab.packages.archives import Files, hash_bytes, open_files
 from geodl_lab.packages.deepomatic import make_models, raw_model, try_files
@@ -117,9 +117,10 @@ def _words_for_clients(network: Network) -> Iterator[None]:
     """Say what the operator can do, where the package says what a caller of Python can."""
     try:
         yield
-    except TrustError as error:
-        main = _main(network)
-        assert main is not None
-        trust = f"ask the operator to start the server with --trust {hash_bytes(main.read_bytes())}"
-        words = re.sub(r"open it with trust=True \(sha256 \w+\)", trust, str(error))
-        raise TrustError(words) from error
+    except ModelError as error:
+        words = str(error).removesuffix("; check bands= and window=")
+        if (main := _main(network)) and isinstance(error, TrustError):
+            sha256 = hash_bytes(main.read_bytes())
+            trust = f"ask the operator to start the server with --trust {sha256}"
+            words = re.sub(r"open it with trust=True \(sha256 \w+\)", trust, words)
+        raise type(error)(words) from error

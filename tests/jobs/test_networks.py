@@ -10,7 +10,7 @@ import pytest
 import torch
 from test_photo_works import OUTPUTS, READINGS, Mean, preprocessing, scripted
 
-from geodl_lab.errors import TrustError
+from geodl_lab.errors import ModelError, TrustError
 from geodl_lab.jobs.networks import is_trusted, open_network, open_raw, try_network
 from geodl_lab.jobs.resolved import Network
 from geodl_lab.packages.store import install
@@ -73,6 +73,14 @@ def test_a_client_is_told_what_the_operator_does(network, models_folder):
     try_network(trusted)
     assert open_raw(trusted) and open_network(trusted, OUTPUTS, READINGS)
     assert not is_trusted(dataclasses.replace(network, trusted=("0" * 64,)))
+
+
+def test_what_does_not_fit_is_said_without_options_of_python(tmp_path, models_folder):
+    (tmp_path / "model.pt").write_bytes(scripted(Mean()))
+    network = Network(tmp_path, "pytorch-2.x", json.dumps(preprocessing()), "3")
+    labels = {"labels": [{"id": 1, "name": "a"}], "exclusive": True, "roi": "NONE"}
+    with pytest.raises(ModelError, match=r"possible is one score a label$"):
+        open_network(network, [{"labels": labels}], [{"classification": {"output_tensor": "p"}}])
 
 
 def test_code_of_an_archive_is_worded_for_clients_too(tmp_path, models_folder):

@@ -133,9 +133,11 @@ def test_every_option_can_be_given_both_ways():
 
 
 def test_names_of_the_command_line_and_of_ours_are_known(tmp_path):
-    options = handle.make_options(tmp_path, api_key="a", allow_url_host=["h"], tls_host="n")
+    options = handle.make_options(
+        tmp_path, api_key="a", allow_url_host=["h"], tls_host="n", trust="b" * 64
+    )
     assert options.api_keys == ("a",) and options.url_hosts == ("h",)
-    assert options.tls_hosts == ("n",)
+    assert options.tls_hosts == ("n",) and options.trusted == ("b" * 64,)
     with pytest.raises(OptionError, match="there is no option colour; there are host, port"):
         handle.make_options(tmp_path, colour="red")
     with pytest.raises(OptionError, match="port 99999 is not possible"):
