@@ -13,6 +13,7 @@ import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
+from urllib.parse import parse_qsl
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -23,6 +24,12 @@ from geodl_lab.server.deepomatic.errors import MOST_BODY, FieldError, is_inferen
 
 JSON = "application/json"
 MOST_FIELDS, MOST_FILES = 20_000, 100
+LONGEST = 1000
+"""Characters of the name of a field."""
+
+MOST_COMMAS = 1_000_000
+"""Of a text of JSON: values take time and memory that base64, which has none, does not."""
+
 DEEPEST = 20
 """Levels of nested values."""
 
@@ -64,6 +71,8 @@ def structured(value: Any, where: str) -> Any:
 
 def parse_json(text: str | bytes, where: str) -> Any:
     """Return the plain values of a text; raises FieldError, also for what cannot be kept."""
+    if (text.count(",") if isinstance(text, str) else text.count(b",")) > MOST_COMMAS:
+        raise FieldError(f"{where} has more than {MOST_COMMAS} values; send fewer", field=where)
     try:
         values = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -97,9 +106,9 @@ def nested(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 async def _read(request: Request) -> Body:
     kind = content_type(request.headers)
-    if kind in (MULTIPART, URLENCODED):
+    if kind == MULTIPART:
         return await _form(request)
-    if kind and kind != JSON and not kind.endswith("+json"):
+    if kind and kind not in (JSON, URLENCODED) and not kind.endswith("+json"):
         async for _ in request.stream():  # who still writes would see a reset, no answer
             pass
         raise FieldError(
@@ -107,6 +116,8 @@ async def _read(request: Request) -> Body:
             status=415,
         )
     content = await request.body()
+    if kind == URLENCODED:
+        return await run_in_threadpool(_flat, content)
     if not content.strip():
         return Body({})
     values = await run_in_threadpool(parse_json, content, "the body")
@@ -129,8 +140,27 @@ async def _form(request: Request) -> Body:
     return Body(values, files)
 
 
+def _flat(content: bytes) -> Body:
+    """Return a urlencoded form, in which bytes that are no UTF-8 stay what they are."""
+    try:
+        fields = parse_qsl(
+            content.decode("latin-1"), keep_blank_values=True, max_num_fields=MOST_FIELDS,
+            encoding="latin-1",
+        )  # fmt: skip
+    except ValueError:
+        raise FieldError(f"the form has more than {MOST_FIELDS} fields; send fewer") from None
+    return Body(nested((_text(name), _text(value)) for name, value in fields))
+
+
+def _text(latin: str) -> str:
+    try:
+        return latin.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return latin
+
+
 def _steps(name: str) -> list[Any]:
-    found = list(_NAME.finditer(name))
+    found = list(_NAME.finditer(name[:LONGEST]))  # of a longer one this is not the whole
     if not found or "".join(one[0] for one in found) != name or len(found) > DEEPEST:
         raise FieldError(
             f"the field {name[:100]!r} is not possible; write it like inputs[0]image.source"

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from urllib.parse import quote_from_bytes
 
 import pytest
 
@@ -48,6 +49,10 @@ def in_ways(picture):
         "base64 part": {"files": {"inputs[0]image.source": (None, f"data:image/*;base64,{text}")}},
         "binary part": {"files": {"inputs[0]image.source": (None, binary)}},
         "form": {"data": {"inputs[0]image.source": f"data:image/png;base64,{text}"}},
+        "binary form": {
+            "content": b"inputs[0]image.source=" + quote_from_bytes(binary).encode(),
+            "headers": {"content-type": "application/x-www-form-urlencoded"},
+        },
         "JSON in a form": {"data": {"inputs": json.dumps(based["inputs"])}},
     }  # fmt: skip
 
