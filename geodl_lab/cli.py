@@ -106,6 +106,10 @@ UrlHost = Annotated[
     list[str] | None,
     typer.Option(metavar="HOST", help="Host that may be asked though its address is private."),
 ]
+TrustedHash = Annotated[
+    list[str] | None,
+    typer.Option(metavar="SHA256", help="Uploaded network whose own code may run."),
+]
 Database = Annotated[
     str,
     typer.Option(metavar="URL", envvar="GEODL_DATABASE", help="SQLAlchemy URL; SQLite by default."),
@@ -242,6 +246,7 @@ def serve(
     tls_host: TlsHost = None,
     scheduler: Annotated[str, typer.Option(metavar="URL", help="Dask scheduler, tcp://...")] = "",
     allow_url_host: UrlHost = None,
+    trust: TrustedHash = None,
     database: Database = "",
     queue_limit: Annotated[int, typer.Option(help="Most jobs that wait; then 503.")] = 10_000,
     rate_limit: Annotated[
@@ -272,8 +277,8 @@ def serve(
         admin_key=admin_key, no_auth=no_auth, stores=options.parse_stores(store or ()),
         tls_cert=tls_cert, tls_key=tls_key, self_signed=self_signed,
         tls_hosts=tuple(tls_host or ()), scheduler=scheduler,
-        url_hosts=tuple(allow_url_host or ()), database=database, queue_limit=queue_limit,
-        rate_limit=rate_limit, max_form=options.parse_size(max_form),
+        url_hosts=tuple(allow_url_host or ()), trusted=tuple(trust or ()), database=database,
+        queue_limit=queue_limit, rate_limit=rate_limit, max_form=options.parse_size(max_form),
         max_upload=options.parse_size(max_upload), upload_quota=options.parse_size(upload_quota),
         keep_days=options.parse_days(keep_days),
         keep_bytes=None if keep_bytes is None else options.parse_size(keep_bytes),

@@ -52,6 +52,8 @@ class CoreOptions:
         Address of a Dask scheduler whose workers see the same files; "" is workers of our own.
     url_hosts
         Hosts that may be asked though their addresses are private.
+    trusted
+        Hashes (sha256, lower case) of uploaded networks whose own code may run.
     queue_limit
         Most jobs that wait.
     keep_days, keep_bytes
@@ -63,6 +65,7 @@ class CoreOptions:
     stores: Mapping[str, Path] = field(default_factory=dict)
     scheduler: str = ""
     url_hosts: tuple[str, ...] = ()
+    trusted: tuple[str, ...] = ()
     queue_limit: int = 10_000
     keep_days: float | None = 30.0
     keep_bytes: int | None = None

@@ -208,7 +208,8 @@ class Inputs:
         values = self.core.documents.get("network", number, self.caller).values
         text = json.dumps(values["preprocessing"], sort_keys=True)
         folder = self.core.documents.folder("network", number)
-        return Network(folder, str(values["framework"]), text, str(number))
+        trusted = self.core.options.trusted
+        return Network(folder, str(values["framework"]), text, str(number), trusted)
 
     def _stored(self, reference: str) -> tuple[Path, ...]:
         path = self.core.store_path(reference)

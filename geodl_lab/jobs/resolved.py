@@ -37,12 +37,15 @@ class Network:
         What it is fed, JSON as text.
     name
         Its number, for messages.
+    trusted
+        Hashes of files whose own code may run here.
     """
 
     folder: Path
     framework: str
     preprocessing: str
     name: str
+    trusted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from geodl_lab.server.deepomatic.errors import MOST_BODY, is_inference
 from geodl_lab.server.errors import refuse
 from geodl_lab.server.limits import Buckets
 from geodl_lab.server.pekat.errors import MOST_BYTES, is_analysis
@@ -49,9 +50,7 @@ class BodyLimits:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         headers = Headers(scope=scope)
-        most = self.max_upload if content_type(headers) == MULTIPART else self.max_form
-        if is_analysis(scope):
-            most = min(self.max_upload, MOST_BYTES)
+        most = self._most(scope, content_type(headers))
         said = headers.get("content-length", "0")
         if said.isdigit() and int(said) <= most:
             counted = Counted(receive, most)
@@ -60,6 +59,13 @@ class BodyLimits:
             except TooLargeError:
                 pass  # which a route saw no answer for
         await answer_early(refuse(scope, 413, too_large(most)), scope, receive, send)
+
+    def _most(self, scope: Scope, kind: str) -> int:
+        if is_analysis(scope):
+            return min(self.max_upload, MOST_BYTES)
+        if is_inference(scope) and kind != URLENCODED:  # an image, which JSON holds as base64
+            return min(self.max_upload, MOST_BODY)
+        return self.max_upload if kind == MULTIPART else self.max_form
 
 
 class TooLargeError(HTTPException):

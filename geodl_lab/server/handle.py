@@ -33,7 +33,7 @@ STOP = 20.0
 
 _COMMAND = "from geodl_lab.cli import main; main()"
 _FLAGS = ("no_auth", "self_signed")
-_MANY = {"tls_hosts": "--tls-host", "url_hosts": "--allow-url-host"}
+_MANY = {"tls_hosts": "--tls-host", "url_hosts": "--allow-url-host", "trusted": "--trust"}
 _SECRET = {
     "api_keys": "GEODL_API_KEY",
     "admin_key": "GEODL_ADMIN_KEY",
@@ -126,8 +126,8 @@ def serve(data_dir: str | os.PathLike[str] = "geodl-data", **options: Any) -> Se
     **options
         As of `geodl serve`: ``host``, ``port`` (0 takes a free one), ``api_key`` (one, or
         several), ``admin_key``, ``no_auth``, ``store`` (folders by name), ``tls_cert``,
-        ``tls_key``, ``self_signed``, ``scheduler``, ``allow_url_host``, ``database``,
-        ``pekat_port`` and the others of `ServerOptions`.
+        ``tls_key``, ``self_signed``, ``scheduler``, ``allow_url_host``, ``trust``,
+        ``database``, ``pekat_port`` and the others of `ServerOptions`.
 
     Returns
     -------
@@ -170,9 +170,9 @@ def serve(data_dir: str | os.PathLike[str] = "geodl-data", **options: Any) -> Se
 def make_options(data_dir: str | os.PathLike[str], **given: Any) -> ServerOptions:
     """Return options from the names of the command line, or our own; raises OptionError."""
     names = {"api_key": "api_keys", "store": "stores", "allow_url_host": "url_hosts"}
-    names["tls_host"] = "tls_hosts"
+    names |= {"tls_host": "tls_hosts", "trust": "trusted"}
     values = {names.get(name, name): value for name, value in given.items() if value is not None}
-    for name in ("api_keys", "url_hosts", "tls_hosts"):
+    for name in ("api_keys", "url_hosts", "tls_hosts", "trusted"):
         if isinstance(values.get(name), str):
             values[name] = (values[name],)
         values[name] = tuple(values.get(name, ()))

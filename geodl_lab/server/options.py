@@ -48,7 +48,7 @@ class ServerOptions:
         Whether to make an authority and a certificate of our own, for https.
     tls_hosts
         More names and addresses for the certificate of our own.
-    scheduler, database, url_hosts, queue_limit, keep_days, keep_bytes
+    scheduler, database, url_hosts, trusted, queue_limit, keep_days, keep_bytes
         As in `CoreOptions`.
     rate_limit
         Requests a second for a key, and for an address without one.
@@ -86,6 +86,7 @@ class ServerOptions:
     scheduler: str = ""
     database: str = field(default="", repr=False)
     url_hosts: tuple[str, ...] = ()
+    trusted: tuple[str, ...] = ()
     queue_limit: int = 10_000
     rate_limit: float = 200.0
     max_form: int = 16 * MIB
@@ -128,6 +129,7 @@ class ServerOptions:
             stores={name: folder.absolute() for name, folder in self.stores.items()},
             scheduler=self.scheduler,
             url_hosts=self.url_hosts,
+            trusted=tuple(one.lower() for one in self.trusted),
             queue_limit=self.queue_limit,
             keep_days=self.keep_days,
             keep_bytes=self.keep_bytes,
@@ -258,6 +260,11 @@ def _check_words(options: ServerOptions) -> None:
         raise OptionError(
             f"scheduler {options.scheduler!r} is not possible; write it like tcp://10.0.0.5:8786"
         )
+    for one in options.trusted:
+        if not re.fullmatch("[0-9a-fA-F]{64}", one):
+            raise OptionError(
+                f"trust {one[:80]!r} is no sha256; give that of the uploaded file, as its task says"
+            )
 
 
 def _check_pekat(options: ServerOptions) -> None:

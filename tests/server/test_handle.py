@@ -106,7 +106,7 @@ def test_keys_of_this_process_are_not_handed_on(monkeypatch):
          "tls_hosts": ("x", "y"), "url_hosts": ("h",), "scheduler": "tcp://h:1", "database": "d://",
          "keep_days": None, "queue_limit": 7, "rate_limit": 2.5, "log_format": "json",
          "log_level": "debug", "max_upload": 9, "upload_quota": 8, "pekat_port": 0,
-         "pekat_host": "0.0.0.0", "pekat_stop_key": "halt"},
+         "pekat_host": "0.0.0.0", "pekat_stop_key": "halt", "trusted": ("a" * 64, "b" * 64)},
     ],
 )  # fmt: skip
 def test_the_command_line_means_the_same(given, tmp_path, monkeypatch):
@@ -124,7 +124,7 @@ def test_every_option_can_be_given_both_ways():
     command = typer.main.get_command(cli.app).commands["serve"]
     names = {name for option in command.params for name in option.opts}
     shown = {"api_keys": "--api-key", "stores": "--store", "tls_hosts": "--tls-host",
-             "url_hosts": "--allow-url-host"}  # fmt: skip
+             "url_hosts": "--allow-url-host", "trusted": "--trust"}  # fmt: skip
     for name in ServerOptions.__dataclass_fields__:
         assert shown.get(name, f"--{name.replace('_', '-')}") in names
     defaults = inspect.signature(cli.serve).parameters
@@ -133,9 +133,11 @@ def test_every_option_can_be_given_both_ways():
 
 
 def test_names_of_the_command_line_and_of_ours_are_known(tmp_path):
-    options = handle.make_options(tmp_path, api_key="a", allow_url_host=["h"], tls_host="n")
+    options = handle.make_options(
+        tmp_path, api_key="a", allow_url_host=["h"], tls_host="n", trust="b" * 64
+    )
     assert options.api_keys == ("a",) and options.url_hosts == ("h",)
-    assert options.tls_hosts == ("n",)
+    assert options.tls_hosts == ("n",) and options.trusted == ("b" * 64,)
     with pytest.raises(OptionError, match="there is no option colour; there are host, port"):
         handle.make_options(tmp_path, colour="red")
     with pytest.raises(OptionError, match="port 99999 is not possible"):

@@ -42,6 +42,7 @@ from geodl_lab.server.options import (
         ({"pekat_stop_key": "a b"}, "pekat_stop_key has blanks"),
         ({"pekat_project": Path("/nowhere.json")}, "project file /nowhere.json cannot be read"),
         ({"scheduler": "box:8786"}, "write it like tcp://10.0.0.5:8786"),
+        ({"trusted": ("abc",)}, "trust 'abc' is no sha256"),
     ],
 )
 def test_what_is_not_possible_is_refused(given, says):

@@ -13,15 +13,23 @@ import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
+from urllib.parse import parse_qsl
 
 from fastapi import Request
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from geodl_lab.server.bodies import MULTIPART, URLENCODED, content_type
-from geodl_lab.server.deepomatic.errors import FieldError
+from geodl_lab.server.deepomatic.errors import MOST_BODY, FieldError, is_inference
 
 JSON = "application/json"
 MOST_FIELDS, MOST_FILES = 20_000, 100
+LONGEST = 1000
+"""Characters of the name of a field."""
+
+MOST_COMMAS = 1_000_000
+"""Of a text of JSON: values take time and memory that base64, which has none, does not."""
+
 DEEPEST = 20
 """Levels of nested values."""
 
@@ -63,6 +71,8 @@ def structured(value: Any, where: str) -> Any:
 
 def parse_json(text: str | bytes, where: str) -> Any:
     """Return the plain values of a text; raises FieldError, also for what cannot be kept."""
+    if (text.count(",") if isinstance(text, str) else text.count(b",")) > MOST_COMMAS:
+        raise FieldError(f"{where} has more than {MOST_COMMAS} values; send fewer", field=where)
     try:
         values = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -96,21 +106,28 @@ def nested(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 async def _read(request: Request) -> Body:
     kind = content_type(request.headers)
-    if kind in (MULTIPART, URLENCODED):
+    if kind == MULTIPART:
         return await _form(request)
+    if kind and kind not in (JSON, URLENCODED) and not kind.endswith("+json"):
+        async for _ in request.stream():  # who still writes would see a reset, no answer
+            pass
+        raise FieldError(
+            f"the body is {kind[:100]!r}; possible are {JSON}, {MULTIPART} and {URLENCODED}",
+            status=415,
+        )
     content = await request.body()
-    if kind == JSON or kind.endswith("+json") or not kind:
-        values = parse_json(content, "the body") if content.strip() else {}
-        if not isinstance(values, dict):
-            raise FieldError(f"the body is a JSON {type(values).__name__}; send an object")
-        return Body(values)
-    raise FieldError(
-        f"the body is {kind[:100]!r}; possible are {JSON}, {MULTIPART} and {URLENCODED}", status=415
-    )
+    if kind == URLENCODED:
+        return await run_in_threadpool(_flat, content)
+    if not content.strip():
+        return Body({})
+    values = await run_in_threadpool(parse_json, content, "the body")
+    if not isinstance(values, dict):
+        raise FieldError(f"the body is a JSON {type(values).__name__}; send an object")
+    return Body(values)
 
 
 async def _form(request: Request) -> Body:
-    most = request.app.state.options.max_form
+    most = MOST_BODY if is_inference(request.scope) else request.app.state.options.max_form
     form = await request.form(max_files=MOST_FILES, max_fields=MOST_FIELDS, max_part_size=most)
     texts, files = [], {}
     for name, value in form.multi_items():
@@ -123,8 +140,27 @@ async def _form(request: Request) -> Body:
     return Body(values, files)
 
 
+def _flat(content: bytes) -> Body:
+    """Return a urlencoded form, in which bytes that are no UTF-8 stay what they are."""
+    try:
+        fields = parse_qsl(
+            content.decode("latin-1"), keep_blank_values=True, max_num_fields=MOST_FIELDS,
+            encoding="latin-1",
+        )  # fmt: skip
+    except ValueError:
+        raise FieldError(f"the form has more than {MOST_FIELDS} fields; send fewer") from None
+    return Body(nested((_text(name), _text(value)) for name, value in fields))
+
+
+def _text(latin: str) -> str:
+    try:
+        return latin.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return latin
+
+
 def _steps(name: str) -> list[Any]:
-    found = list(_NAME.finditer(name))
+    found = list(_NAME.finditer(name[:LONGEST]))  # of a longer one this is not the whole
     if not found or "".join(one[0] for one in found) != name or len(found) > DEEPEST:
         raise FieldError(
             f"the field {name[:100]!r} is not possible; write it like inputs[0]image.source"

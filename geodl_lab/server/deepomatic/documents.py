@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from geodl_lab.checks import number_of
 from geodl_lab.jobs.core import Core
 from geodl_lab.jobs.documents import Document
 from geodl_lab.jobs.job import Caller
@@ -21,11 +22,24 @@ EVERYBODY = Caller("", admin=True)
 LONGEST = 1000
 """Characters of a name."""
 
+NUMBERS = frozenset(
+    [
+        "pixel_scaling",
+        "shape",
+        "data",
+        "thresholds",
+        "nms_threshold",
+        "discard_threshold",
+        "anchors",
+    ]
+)
+"""Keys of numbers, or of lists of them."""
+
 READ_ONLY = frozenset(["id", "update_date", "create_date", "task_id", "spec_name", "network_name"])
 """What an answer holds and a request may repeat, without effect."""
 
 
-def number_of(id: str, what: str) -> int:
+def id_of(id: str, what: str) -> int:
     """Return the number of a document in an address; raises FieldError where it is none."""
     if not re.fullmatch(r"\d{1,18}", id, re.ASCII):
         raise FieldError(f"there is no {what} {id[:100]!r}; its id is a whole number", status=404)
@@ -34,7 +48,7 @@ def number_of(id: str, what: str) -> int:
 
 def get(core: Core, caller: Caller, kind: str, id: str) -> Document:
     """Return a document by the id of an address; raises FieldError or AccessError."""
-    return core.documents.get(kind, number_of(id, kind), caller)
+    return core.documents.get(kind, id_of(id, kind), caller)
 
 
 def listed(
@@ -69,6 +83,18 @@ def named(values: Mapping[str, Any], known: Mapping[str, Any] | None = None) -> 
     if not isinstance(metadata, Mapping):
         raise FieldError(f"metadata is {str(metadata)[:80]!r}; give an object", field="metadata")
     return {"name": name, "description": description, "metadata": dict(metadata)}
+
+
+def with_numbers(checked: Any, key: str = "") -> Any:
+    """Return what was checked with its numbers as such, as forms send only text."""
+    if isinstance(checked, Mapping):
+        return {name: with_numbers(one, str(name)) for name, one in checked.items()}
+    if isinstance(checked, list):
+        return [with_numbers(one, key) for one in checked]
+    found = number_of(checked) if isinstance(checked, str) and key in NUMBERS else None
+    if found is None:
+        return checked
+    return int(found) if key == "shape" else found
 
 
 def refuse_others(body: Body, possible: tuple[str, ...], known: Mapping[str, Any]) -> None:

@@ -12,10 +12,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi.responses import Response
+from starlette.types import Scope
 
 from geodl_lab.errors import GeodlError
 
 NOT_FOUND = "Not found."
+MOST_BODY = 300 * 2**20
+"""Bytes of a request that brings an image."""
 
 
 class FieldError(Exception):
@@ -43,6 +46,12 @@ def about(field: str) -> Iterator[None]:
         yield
     except GeodlError as error:
         raise FieldError(str(error), field=field) from None
+
+
+def is_inference(scope: Scope) -> bool:
+    """Tell whether a request brings an image, which may be larger than a form."""
+    path = str(scope["path"])
+    return path.startswith("/v0.7/") and path.endswith("/inference")
 
 
 def answer(error: FieldError) -> Response:

@@ -35,6 +35,7 @@ POSSIBLE = "an http(s) address, data:image/*;base64,..., data:image/*;binary,...
 Box = tuple[float, float, float, float]
 Corners = tuple[tuple[float, float], ...]
 
+BLANKS = b" \t\r\n\v\f"
 _DATA = re.compile(rb"data:image/[\w.+*-]{1,40};(base64|binary),")
 
 
@@ -111,7 +112,8 @@ def parse(body: Body) -> Asked:
     """Return what a body asks for; reads its upload, so not on the event loop. FieldError."""
     values = body.values
     with about("max_predictions"):
-        most = whole(values.get("max_predictions") or MOST_PREDICTIONS, "max_predictions", 1)
+        most = values.get("max_predictions")
+        most = MOST_PREDICTIONS if most in (None, "") else whole(most, "max_predictions", 1)
     discarded = truth(values.get("show_discarded"), "show_discarded")
     return Asked(_photo(values.get("inputs")), most, discarded)
 
@@ -254,7 +256,7 @@ def _decoded(given: bytes) -> bytes:
     if found[1] == b"binary":
         return rest
     try:
-        return base64.b64decode(re.sub(rb"\s+", b"", rest), validate=True)
+        return base64.b64decode(rest.translate(None, BLANKS), validate=True)
     except (binascii.Error, ValueError) as error:
         raise FieldError(
             f"the source is no base64 ({error}); encode it again", field="inputs"

@@ -23,18 +23,19 @@ from geodl_lab.jobs.core import Core
 from geodl_lab.jobs.documents import Document, Transaction
 from geodl_lab.jobs.job import Caller
 from geodl_lab.jobs.recipes import Deploy
-from geodl_lab.json_fields import flag, number
+from geodl_lab.json_fields import flag
 from geodl_lab.server.deepomatic.bodies import Body, structured
 from geodl_lab.server.deepomatic.documents import (
     EVERYBODY,
     NETWORK,
     VERSION,
     get,
+    id_of,
     listed,
     named,
-    number_of,
     refuse_others,
     required,
+    with_numbers,
 )
 from geodl_lab.server.deepomatic.errors import FieldError, about
 from geodl_lab.server.deepomatic.inference import Target, tensors_of
@@ -78,7 +79,7 @@ def create(core: Core, caller: Caller, body: Body) -> Row:
 
 def edit(core: Core, caller: Caller, body: Body, id: str) -> Row:
     """Change name, description or metadata."""
-    number = number_of(id, NETWORK)
+    number = id_of(id, NETWORK)
 
     def change(transaction: Transaction) -> Document:
         known = transaction.get(NETWORK, number, caller).values
@@ -90,7 +91,7 @@ def edit(core: Core, caller: Caller, body: Body, id: str) -> Row:
 
 def delete(core: Core, caller: Caller, id: str) -> None:
     """Remove one with its files and its versions; its deployment is cancelled."""
-    number = number_of(id, NETWORK)
+    number = id_of(id, NETWORK)
     task = core.documents.get(NETWORK, number, caller).values.get("task_id")
 
     def change(transaction: Transaction) -> None:
@@ -120,6 +121,8 @@ def _checked(body: Body) -> Row:
         image = check_preprocessing(given).image
     _check_files(body.files, (main, *ALSO.get(framework, ())), image)
     others = structured(body.values.get("postprocessings"), "postprocessings") or []
+    if not isinstance(others, list):
+        raise FieldError("postprocessings is no list; give one", field="postprocessings")
     return {
         **named(body.values),
         "framework": framework,
@@ -161,11 +164,7 @@ def _written(core: Core, uploads: Mapping[str, UploadFile]) -> Iterator[dict[str
 
 def _typed(preprocessing: Any) -> Row:
     """Return what was checked with numbers and booleans as such, as forms send only text."""
-    inputs = [{**one} for one in preprocessing["inputs"]]
-    for one in inputs:
-        if "pixel_scaling" in one.get("image", {}):
-            scaling = number(one["image"]["pixel_scaling"], "pixel_scaling")
-            one["image"] = {**one["image"], "pixel_scaling": scaling}
+    inputs = with_numbers(preprocessing["inputs"])
     batched = flag(preprocessing.get("batched_output", True), "batched_output")
     return {"inputs": inputs, "batched_output": batched}
 

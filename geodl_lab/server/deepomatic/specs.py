@@ -16,9 +16,9 @@ from geodl_lab.server.deepomatic.documents import (
     SPEC,
     VERSION,
     get,
+    id_of,
     listed,
     named,
-    number_of,
     refuse_others,
     required,
 )
@@ -51,7 +51,7 @@ def create(core: Core, caller: Caller, body: Body) -> Row:
 
 def edit(core: Core, caller: Caller, body: Body, id: str) -> Row:
     """Change name, description, metadata or the current version."""
-    number = number_of(id, SPEC)
+    number = id_of(id, SPEC)
 
     def change(transaction: Transaction) -> Document:
         known = transaction.get(SPEC, number, caller).values
@@ -66,7 +66,7 @@ def edit(core: Core, caller: Caller, body: Body, id: str) -> Row:
 
 def delete(core: Core, caller: Caller, id: str) -> None:
     """Remove one with its versions."""
-    number = number_of(id, SPEC)
+    number = id_of(id, SPEC)
 
     def change(transaction: Transaction) -> None:
         transaction.delete(SPEC, number, caller)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from fastapi.routing import APIRoute
 
+from geodl_lab import photo_tensors
 from geodl_lab.deepomatic_spec import ALSO, FOREIGN, FRAMEWORKS
 from geodl_lab.server.deepomatic import inference, tasks, words
+from geodl_lab.server.deepomatic.errors import MOST_BODY
 from geodl_lab.server.deepomatic.routes import router
 
 PAGE = Path(__file__).parents[3] / "docs" / "deepomatic.md"
@@ -36,6 +38,8 @@ def limits() -> str:
     """Return what is limited that no option changes."""
     rows = (
         ("bytes of an image", f"{inference.MOST_BYTES:,}"),
+        ("bytes of a request that brings one, as base64 in JSON too", f"{MOST_BODY:,}"),
+        ("numbers of the tensors that a network answers", f"{photo_tensors.MOST:,}"),
         ("characters of an address", f"{inference.LONGEST_URL:,}"),
         ("labels that are answered, predicted and discarded", f"{inference.MOST_PREDICTIONS}, "
          "or `max_predictions`"),

@@ -16,8 +16,9 @@ from geodl_lab.server.deepomatic.documents import (
     SPEC,
     VERSION,
     get,
-    number_of,
+    id_of,
     required,
+    with_numbers,
 )
 from geodl_lab.server.deepomatic.errors import FieldError, about
 from geodl_lab.server.deepomatic.inference import Target
@@ -57,7 +58,7 @@ def create(core: Core, caller: Caller, body: Body) -> Row:
         spec = _named(transaction, SPEC, ids["spec_id"], caller)
         network = _named(transaction, NETWORK, ids["network_id"], caller)
         _check(spec, network, post_processings)
-        values = {**ids, "post_processings": post_processings}
+        values = {**ids, "post_processings": with_numbers(post_processings)}
         made = transaction.add(VERSION, caller.owner, values)
         if spec.values[CURRENT] is None and not _others(transaction, made):
             transaction.update(SPEC, spec.id, caller, {CURRENT: made.id})
@@ -68,7 +69,7 @@ def create(core: Core, caller: Caller, body: Body) -> Row:
 
 def delete(core: Core, caller: Caller, id: str) -> None:
     """Remove one; a specification whose current one it was has none any more."""
-    number = number_of(id, VERSION)
+    number = id_of(id, VERSION)
 
     def change(transaction: Transaction) -> None:
         transaction.get(VERSION, number, caller)

@@ -1,5 +1,7 @@
 """Bodies as clients send them, and as nobody should."""
 
+import time
+
 import pytest
 
 from geodl_lab.server.deepomatic.bodies import nested, parse_json, structured
@@ -32,6 +34,7 @@ def test_a_list_of_lists():
         ([("a[", 1)], "not possible"),
         ([("a[123456]", 1)], "not possible"),
         ([("a" + ".a" * 30, 1)], "not possible"),
+        ([("a" * 2000, 1)], "not possible"),
     ],
 )
 def test_names_that_are_not_possible(fields, words):
@@ -51,11 +54,20 @@ def test_names_that_are_not_possible(fields, words):
         (r'{"\ud800": 1}', "half characters"),
         (b"\xff\xfe\xfd", "no JSON"),
         ("1" * 5000, "no JSON"),
+        ("[" + "0," * 1_000_001 + "0]", "more than 1000000 values"),
+        (b"[" + b"0," * 1_000_001 + b"0]", "more than 1000000 values"),
     ],
 )
 def test_json_that_is_none(text, words):
     with pytest.raises(FieldError, match=words):
         parse_json(text, "the body")
+
+
+def test_a_long_name_takes_no_time():
+    begun = time.process_time()
+    with pytest.raises(FieldError, match="not possible"):
+        nested([("a" + ".a" * 2**21, 1)])
+    assert time.process_time() - begun < 0.5
 
 
 def test_a_value_may_be_a_text_of_json():

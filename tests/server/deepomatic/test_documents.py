@@ -144,6 +144,29 @@ def test_the_first_version_is_the_current_one(client, core, made):
     assert client.patch(f"/recognition/versions/{version['id']}", json={}).status_code == 405
 
 
+def test_numbers_of_flat_forms_are_kept_as_numbers(client, made):
+    spec, network, _ = made
+    where = "post_processings[0]classification"
+    sent = {"spec_id": spec["id"], "network_id": network["id"], f"{where}.output_tensor": "1"}
+    sent |= {f"{where}.thresholds[{i}]": text for i, text in enumerate(("0.25", "1"))}
+    answer = client.post(
+        "/recognition/versions", files={k: (None, str(v)) for k, v in sent.items()}
+    )
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["post_processings"] == [
+        {"classification": {"output_tensor": "1", "thresholds": [0.25, 1.0]}}
+    ]
+    constant = "preprocessing.inputs[1]"
+    sent = {"name": "n", "framework": "onnx-1.x", **FLAT, f"{constant}tensor_name": "im_info"}
+    rows = {f"constant.data[{i}]": one for i, one in enumerate(("data.1", "data.2", "1"))}
+    sent |= {f"{constant}{key}": one for key, one in {**rows, "constant.shape[0]": "3"}.items()}
+    files = {"model.onnx": ("m", b"graph"), "mean.npy": ("m", b"1")}
+    told = client.post("/networks", data=sent, files=files).json()["preprocessing"]["inputs"][1]
+    assert told == {
+        "tensor_name": "im_info", "constant": {"shape": [3], "data": ["data.1", "data.2", 1.0]},
+    }  # fmt: skip
+
+
 def test_versions_that_are_not_possible(client, made):
     spec, network, _ = made
     good = {"spec_id": spec["id"], "network_id": network["id"], "post_processings": POST}
@@ -225,6 +248,7 @@ def test_networks_that_are_not_possible(client, core):
         ({"preprocessing": "{}"}, "preprocessing"),
         ({"preprocessing": "{"}, "preprocessing"),
         ({"preprocessing": mean}, "preprocessing"),
+        ({"postprocessings": "a"}, "postprocessings"),
         ({"files": {"model.pt": ("m", b"x")}}, "model.onnx"),
         ({"files": {"model.onnx": ("m", b"")}}, "model.onnx"),
         ({"files": {"model.onnx": ("m", b"x"), "../up": ("m", b"x")}}, "files"),

@@ -1,10 +1,13 @@
 """Every refusal under /v0.7 is JSON with ``error`` and ``detail``."""
 
+import base64
+
 import pytest
 from fastapi.testclient import TestClient
 
 from geodl_lab.server import auth
 from geodl_lab.server.app import make_app
+from geodl_lab.server.deepomatic.errors import MOST_BODY
 from geodl_lab.server.options import ServerOptions
 from geodl_lab.server.tokens import Tokens
 
@@ -64,9 +67,27 @@ def test_json_needs_no_type(client):
 
 
 def test_bodies_that_are_too_large(client):
-    most = ServerOptions.max_form
-    headers = {"content-type": "application/json", "content-length": str(most + 1)}
-    check(client.post(PATH, content=b"{}", headers=headers), 413)
+    form = "application/x-www-form-urlencoded"
+    for path, kind, most in (
+        (PATH, "application/json", MOST_BODY),
+        (PATH, form, ServerOptions.max_form),
+        ("/recognition/specs", "application/json", ServerOptions.max_form),
+    ):
+        headers = {"content-type": kind, "content-length": str(most + 1)}
+        check(client.post(path, content=b"{}", headers=headers), 413)
+
+
+@pytest.mark.parametrize("part", [False, True])
+def test_images_in_texts_are_larger_than_forms(core, tmp_path, part):
+    options = ServerOptions(data_dir=tmp_path, api_keys=("key",), max_form=1000)
+    app = make_app(core, options, tokens=Tokens(options.api_keys, secret=b"secret"))
+    client = TestClient(app, base_url="http://testserver/v0.7", headers={"x-api-key": "key"})
+    text = "data:image/*;base64," + base64.b64encode(b"x" * 2000).decode()
+    sent = {"json": {"inputs": [{"image": {"source": text}}]}}
+    if part:
+        sent = {"files": {"inputs[0]image.source": (None, text)}}
+    id = client.post(PATH, **sent).json()["task_id"]
+    assert core.files[id]["image"] == b"x" * 2000
 
 
 def test_a_full_queue_says_when_to_come_again(client, core):

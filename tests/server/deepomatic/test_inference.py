@@ -2,6 +2,7 @@
 
 import base64
 import json
+from urllib.parse import quote_from_bytes
 
 import pytest
 
@@ -48,6 +49,10 @@ def in_ways(picture):
         "base64 part": {"files": {"inputs[0]image.source": (None, f"data:image/*;base64,{text}")}},
         "binary part": {"files": {"inputs[0]image.source": (None, binary)}},
         "form": {"data": {"inputs[0]image.source": f"data:image/png;base64,{text}"}},
+        "binary form": {
+            "content": b"inputs[0]image.source=" + quote_from_bytes(binary).encode(),
+            "headers": {"content-type": "application/x-www-form-urlencoded"},
+        },
         "JSON in a form": {"data": {"inputs": json.dumps(based["inputs"])}},
     }  # fmt: skip
 
@@ -66,6 +71,11 @@ def test_a_part_that_is_text_by_chance_keeps_its_bytes(infer):
 
 BOX = {"xmin": 0.1, "ymin": 0.2, "xmax": 0.5, "ymax": 0.75}
 CORNERS = [{"x": 0, "y": 0}, {"x": 1, "y": 0}, {"x": 0.5, "y": 1}]
+
+
+def test_who_sends_an_image_does_not_wait_for_cards(infer, core, picture, monkeypatch):
+    monkeypatch.setattr(core, "model_cards", lambda: pytest.fail("a worker was asked"))
+    assert infer(files={"inputs[0]image.source": ("a.png", picture)})[1] == picture
 
 
 def test_crops(infer):
@@ -136,6 +146,7 @@ WRONG = [
     (image("http://a/b", crop_uniform_background="maybe"), "possible are true and false"),
     ({**image("http://a/b"), "show_discarded": []}, "possible are true and false"),
     ({**image("http://a/b"), "max_predictions": -1}, "whole numbers"),
+    ({**image("http://a/b"), "max_predictions": 0}, "whole numbers"),
     ({**image("http://a/b"), "max_predictions": 1e30}, "whole numbers"),
 ]
 
