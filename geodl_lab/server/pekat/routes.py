@@ -22,7 +22,7 @@ from geodl_lab.jobs.executors import CrashError
 from geodl_lab.jobs.workers import STOPPING
 from geodl_lab.server.context import caller_of, core_of
 from geodl_lab.server.pekat.asked import Asked, asked, encoded_image, raw_image
-from geodl_lab.server.pekat.desk import Desk
+from geodl_lab.server.pekat.desk import Desk, device_of
 from geodl_lab.server.pekat.errors import NO_STORE
 from geodl_lab.server.pekat.inspection import IMAGE, PICTURES, Inspected, Sent, inspect
 from geodl_lab.server.pekat.render import respond
@@ -127,8 +127,7 @@ async def _analyzed(request: Request, sent: Sent) -> Response:
 async def _inspected(request: Request, sent: Sent, wanted: Asked) -> Inspected:
     """Have a worker of this machine look at an image, before the steps of jobs."""
     core, project = core_of(request), desk_of(request).project.public
-    # Over Dask an image would travel: the worker without a device is always here.
-    device = "" if core.options.scheduler else project.device
+    device = device_of(project, scheduler=core.options.scheduler)
     arguments = (sent, project, wanted.response_type, wanted.data)
     try:
         step = await run_in_threadpool(core.compute, inspect, *arguments, device=device)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from geodl_lab.jobs.workers import LOCAL
 from geodl_lab.server.pekat.errors import PATHS
 from geodl_lab.server.pekat.routes import VERSION, router
 
@@ -303,7 +304,7 @@ def test_images_may_be_larger_than_forms(port, talk):
 
 
 def test_images_never_travel_to_a_cluster(made, talk, png):
-    for scheduler, device in (("", "cpu"), ("tcp://127.0.0.1:8786", "")):
+    for scheduler, device in (("", "cpu"), ("tcp://127.0.0.1:8786", LOCAL)):
         main, port = made(api_key=None, scheduler=scheduler, device="cpu")
         assert talk(port, asks(png))[0].status_code == 200
         assert main.state.core.devices == [device]
