@@ -142,7 +142,7 @@ def test_the_best_label_of_a_small_photo_can_be_read():
 
 
 def test_a_legend_never_covers_most_of_a_photo():
-    legend = tuple(LabelClass(i, f"a class {i}", "#ff0000") for i in range(5))
+    legend = tuple(LabelClass(i, f"more of class {i}", "#ff0000") for i in range(5))
     classes = np.full((64, 64), 255, np.uint8)
     classes[60:, :5] = range(5)
     answer = PhotoAnswer((64, 64), classes=classes, fill=255, legend=legend)
