@@ -22,10 +22,10 @@ OVERLAY, MASK = 0.45, 90
 """How strongly classes cover the photo, 0..1; and masks of objects, 0..255."""
 
 SMALLEST_TEXT = 11
-"""Pixels; smaller letters cannot be read."""
+"""Pixels; smaller letters can hardly be read."""
 
 LEAST_TEXT = 7
-"""Pixels; what stands in the corner of a small photo may have letters that are as small as this."""
+"""Pixels, in photos so small that larger letters would hide them."""
 
 LEGEND_SHARE = 0.5
 """Of the photo; a larger legend is left out, but for a single line."""
@@ -55,9 +55,10 @@ class Style:
     def of(size: tuple[int, int], region: Region | None = None) -> Style:
         """Return the style for a photo of width and height, and for an object in it; pixels."""
         side = float(min(size))
+        smallest = min(SMALLEST_TEXT, max(LEAST_TEXT, round(side / 8)))
         if region is not None:  # in a large photo a small object is not hidden by its name
             side = min(side, 8 * min(region.x1 - region.x0, region.y1 - region.y0))
-        text = min(64, max(SMALLEST_TEXT, round(side / 32)))
+        text = min(64, max(smallest, round(side / 32)))
         return Style(line=min(8, max(1, round(side / 250))), text=text, pad=max(1, text // 5))
 
     @property

@@ -97,7 +97,9 @@ async def last_image(request: Request) -> Response:
     if kind not in PICTURES:
         return Response(b"", media_type=PNG, headers=NO_STORE)
     found = await _inspected(request, sent, Asked(kind))
-    return respond(Inspected({}, found.png) if found.png else found, Asked(kind))
+    if not found.png:
+        return respond(found, Asked(kind))
+    return Response(found.png, media_type=PNG, headers=NO_STORE)
 
 
 @router.get("/stop", response_class=PlainTextResponse)
