@@ -26,7 +26,7 @@ from geodl_lab.jobs.executors import CrashError
 from geodl_lab.jobs.worker import StepError
 from geodl_lab.server import logs
 from geodl_lab.server.app import faces, make_app
-from geodl_lab.server.connections import Connection
+from geodl_lab.server.connections import PATIENCE, Connection
 from geodl_lab.server.options import STATE_FILE, ServerOptions, is_loopback
 from geodl_lab.server.pekat.app import make_pekat_app
 from geodl_lab.server.pekat.desk import device_of
@@ -38,6 +38,10 @@ LOG = logging.getLogger("geodl_lab.server")
 
 GRACE = 3
 """Seconds that answers which are under way may still take when the server stops."""
+
+KEEP_ALIVE = round(2 * PATIENCE)
+"""Seconds for which a connection is kept between requests, unless `Connection` ends it before. Who
+sends a photo every few seconds must not meet a connection that ends just now."""
 
 MOST_CONNECTIONS = 2000
 
@@ -238,7 +242,7 @@ def _url(scheme: str, host: str, sock: socket.socket) -> str:
 def _config(app: FastAPI, tls: Tls | None) -> uvicorn.Config:
     return uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False,
-        http=Connection,
+        http=Connection, timeout_keep_alive=KEEP_ALIVE,
         limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=GRACE,
         h11_max_incomplete_event_size=MOST_HEAD,
         ssl_certfile=tls.cert if tls else None, ssl_keyfile=tls.key if tls else None,

@@ -248,3 +248,7 @@ def test_a_project_that_is_not_possible_is_one_line(start, tmp_path, project, wo
     _, said = process.communicate(timeout=20)
     assert process.returncode == 2
     assert said.count("\n") == 1 and words in said
+
+
+def test_connections_outlive_the_pauses_of_a_camera():
+    assert serve._config(None, None).timeout_keep_alive > 30

@@ -16,6 +16,7 @@ from fastapi.responses import PlainTextResponse, Response
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from geodl_lab.errors import AccessError, BusyError
 from geodl_lab.jobs.executors import CrashError
@@ -133,7 +134,7 @@ async def _inspected(request: Request, sent: Sent, wanted: Asked) -> Inspected:
     arguments = (sent, project, wanted.response_type, wanted.data)
     try:
         step = await run_in_threadpool(core.compute, inspect, *arguments, device=device)
-        found: Inspected = await asyncio.wrap_future(step)
+        found: Inspected = await _unless_gone(request, asyncio.wrap_future(step))
     except CrashError as error:
         raise BusyError(f"the worker was {error}; send the image again, or a smaller one") from None
     except asyncio.CancelledError:
@@ -141,3 +142,24 @@ async def _inspected(request: Request, sent: Sent, wanted: Asked) -> Inspected:
             raise
         raise BusyError(STOPPING) from None
     return found
+
+
+async def _unless_gone(request: Request, step: asyncio.Future[Any]) -> Any:
+    """Return what a step answers; ClientDisconnect, and it never begins, if nobody waits for it.
+
+    Clients give up after a while and send the image again: theirs would only pile up.
+    """
+    gone = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait((step, gone), return_when=asyncio.FIRST_COMPLETED)
+        if step.done():
+            return step.result()
+        raise ClientDisconnect
+    finally:
+        gone.cancel()
+        step.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
