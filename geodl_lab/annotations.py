@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,10 +22,13 @@ OVERLAY, MASK = 0.45, 90
 """How strongly classes cover the photo, 0..1; and masks of objects, 0..255."""
 
 SMALLEST_TEXT = 11
-"""Pixels; smaller letters cannot be read."""
+"""Pixels; smaller letters can hardly be read."""
 
-LEGEND_SHARE = 0.9
-"""Of a side of the photo; a longer legend is left out."""
+LEAST_TEXT = 7
+"""Pixels, in photos so small that larger letters would hide them."""
+
+LEGEND_SHARE = 0.5
+"""Of the photo; a larger legend is left out, but for a single line."""
 
 CELL = 4
 """Pixels of a side of the squares by which names keep out of each other's way."""
@@ -52,9 +55,10 @@ class Style:
     def of(size: tuple[int, int], region: Region | None = None) -> Style:
         """Return the style for a photo of width and height, and for an object in it; pixels."""
         side = float(min(size))
+        smallest = min(SMALLEST_TEXT, max(LEAST_TEXT, round(side / 8)))
         if region is not None:  # in a large photo a small object is not hidden by its name
             side = min(side, 8 * min(region.x1 - region.x0, region.y1 - region.y0))
-        text = min(64, max(SMALLEST_TEXT, round(side / 32)))
+        text = min(64, max(smallest, round(side / 32)))
         return Style(line=min(8, max(1, round(side / 250))), text=text, pad=max(1, text // 5))
 
     @property
@@ -94,7 +98,12 @@ def annotate(
     else:
         image = image.copy()
     _draw_regions(image, answer.regions, palette)
-    _draw_rows(image, _rows(answer, palette))
+    rows = _rows(answer, palette)
+    # Of a legend nothing may be missing; of labels the best says most.
+    shown = [rows, rows[:1]] if answer.labels else [rows]
+    for some in shown:
+        if not some or _draw_rows(image, some):
+            break
     return image
 
 
@@ -177,8 +186,8 @@ def _draw_regions(image: Image.Image, regions: tuple[Region, ...], palette: _Pal
         if not region.labels:
             continue
         words, style = _words(region.labels[0]), Style.of(image.size, region)
-        box = _place(region, draw.textbbox((0, 0), words, style.font), style, image.size)
-        if box and _take(taken, box):
+        places = _places(region, draw.textbbox((0, 0), words, style.font), style, image.size)
+        if box := next((one for one in places if _take(taken, one)), None):
             _draw_tag(draw, box, words, palette(_label(region)), style)
 
 
@@ -208,14 +217,16 @@ def _draw_outline(draw: ImageDraw.ImageDraw, region: Region, color: _Rgb, style:
     draw.rectangle(box, outline=color, width=style.line)
 
 
-def _place(region: Region, text: _Box, style: Style, size: tuple[int, int]) -> _Box | None:
-    """Return where a label stands: above its box, inside at the rim; None if it fits nowhere."""
+def _places(region: Region, text: _Box, style: Style, size: tuple[int, int]) -> Iterator[_Box]:
+    """Yield where a label may stand: above its box, below, inside at the top; in the photo."""
     width, height = text[2] + 2 * style.pad, style.text + 2 * style.pad
     if width > size[0] or height > size[1]:
-        return None
-    y = region.y0 - height if region.y0 >= height else min(max(region.y0, 0), size[1] - height)
+        return
     x = min(max(region.x0, 0), size[0] - width)
-    return (x, y, x + width, y + height)
+    inside = min(max(region.y0, 0), size[1] - height)
+    for y in (region.y0 - height, region.y1, inside):
+        if 0 <= y <= size[1] - height:
+            yield (x, y, x + width, y + height)
 
 
 def _draw_tag(draw: ImageDraw.ImageDraw, box: _Box, words: str, color: _Rgb, style: Style) -> None:
@@ -235,18 +246,32 @@ def _rows(answer: PhotoAnswer, palette: _Palette) -> list[tuple[str, _Rgb]]:
     return [(one.name, palette(one.name)) for one in answer.legend if one.value in seen]
 
 
-def _draw_rows(image: Image.Image, rows: list[tuple[str, _Rgb]]) -> None:
-    """Draw words with a field of colour each into the corner, if they fit."""
-    if not rows:
-        return
-    style, draw = Style.of(image.size), ImageDraw.Draw(image, "RGBA")
+def _draw_rows(image: Image.Image, rows: list[tuple[str, _Rgb]]) -> bool:
+    """Draw words with a field of colour each into the corner; False if they do not fit."""
+    draw, style = ImageDraw.Draw(image, "RGBA"), Style.of(image.size)
+    for text in range(style.text, LEAST_TEXT - 1, -1):
+        style = Style(style.line, text, max(1, text // 5))
+        width, height = _extent(draw, rows, style)
+        share = width * height / (image.width * image.height)
+        most = 1 if len(rows) == 1 else LEGEND_SHARE
+        if width <= image.width and height <= image.height and share <= most:
+            _draw_fields(draw, rows, style)
+            return True
+    return False
+
+
+def _extent(
+    draw: ImageDraw.ImageDraw, rows: list[tuple[str, _Rgb]], style: Style
+) -> tuple[float, float]:
+    """Return width and height of rows in pixels."""
     step = style.text + 2 * style.pad
     widest = max(draw.textlength(words, style.font) for words, _ in rows)
-    width, height = widest + step + 4 * style.pad, step * len(rows) + 2 * style.pad
-    alone = len(rows) == 1 and width <= image.width and height <= image.height
-    if not alone and (width > image.width * LEGEND_SHARE or height > image.height * LEGEND_SHARE):
-        return
-    draw.rectangle((0, 0, width, height), fill=(20, 20, 20, 190))
+    return widest + step + 4 * style.pad, step * len(rows) + 2 * style.pad
+
+
+def _draw_fields(draw: ImageDraw.ImageDraw, rows: list[tuple[str, _Rgb]], style: Style) -> None:
+    draw.rectangle((0, 0, *_extent(draw, rows, style)), fill=(20, 20, 20, 190))
+    step = style.text + 2 * style.pad
     for index, (words, color) in enumerate(rows):
         y = style.pad + index * step
         field = (2 * style.pad, y + style.pad, step, y + step - style.pad)
@@ -286,7 +311,7 @@ def _ink(color: _Rgb) -> str:
     return "black" if 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2] > 140 else "white"
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=64)  # all sizes that there are
 def _font(size: int) -> ImageFont.FreeTypeFont:
     """Return DejaVu Sans, which comes with matplotlib and has most alphabets."""
     import matplotlib  # noqa: PLC0415  slow, and only for pictures

@@ -17,7 +17,7 @@ from geodl_lab.detections import TOUCH, Detections, concatenate
 from geodl_lab.finders import Finder, in_order, make_finder
 from geodl_lab.grid import Window, hull
 from geodl_lab.heads import LogitHead
-from geodl_lab.inference import BoxWork, Work, chunk_lattice, run_chunks
+from geodl_lab.inference import BoxWork, DenseWork, Work, chunk_lattice, run_chunks
 from geodl_lab.lazy import compute_chunks
 from geodl_lab.options import (
     Passes,
@@ -30,7 +30,7 @@ from geodl_lab.package import ModelPackage
 from geodl_lab.packages import open_model
 from geodl_lab.packages.functions import with_arguments
 from geodl_lab.packages.functions_network import FunctionNetwork
-from geodl_lab.pixels import dense_work, require_task
+from geodl_lab.pixels import dense_work, eager_values, require_task
 from geodl_lab.raster import area_edges
 from geodl_lab.runs import Run, prepare, provenance
 from geodl_lab.runtime import Model
@@ -143,6 +143,25 @@ def find(run: Run, store: Store | None = None, *, side: int | None = None) -> It
         passes.again()
     passes.finish()
     yield from found_in(run, store, side=side)
+
+
+def find_with_logits(run: Run) -> tuple[Detections, np.ndarray | None]:
+    """Find the objects of a whole raster, and the logits they are made of, by the same forwards.
+
+    Returns
+    -------
+    tuple
+        The objects as of `find`; and (class, y, x), float32, or None where the model answers
+        objects, or sees the raster at another size.
+    """
+    package, whole = run.model.package, run.area
+    assert package.decoder is not None
+    if package.decoder.answers_objects or run.fitted is not None:
+        return concatenate(list(find(run))), None
+    finder, logits = _finder(run), eager_values(run, _dense(run))
+    blocks = iter([(whole, finder.summarise(whole, logits))])
+    found = concatenate(list(in_order(finder.merger(whole), blocks)))
+    return found, logits[: len(package.classes)]
 
 
 def explore(run: Run, store: Store, *, side: int | None = None) -> Todo:
@@ -331,8 +350,11 @@ def _finder(run: Run) -> Finder:
 def _work(run: Run) -> Work:
     package = run.model.package
     assert package.decoder is not None
-    if package.decoder.answers_objects:
-        return BoxWork(package)
+    return BoxWork(package) if package.decoder.answers_objects else _dense(run)
+
+
+def _dense(run: Run) -> DenseWork:
+    package = run.model.package
     return dense_work(run, LogitHead(len(package.classes), _channels(package)))
 
 

@@ -162,7 +162,7 @@ def answer_photo(  # noqa: PLR0913  (what two protocols ask for)
     thresholds
         Least score 0..1, of all or of each class in their order; None takes the model's own.
     heat
-        Whether detectors answer ``scores`` too, at the price of a second forward.
+        Whether detectors answer ``scores`` too, where they make their objects of them.
     device
         As in `geodl_lab.Options`.
 
@@ -256,7 +256,7 @@ def _objects(question: Question, pixels: xr.DataArray, model: Any, device: str) 
     classes, discard = model.package.classes, question.discard
     least = _least(question.thresholds, photo_models.thresholds(model.package))
     floor = min(least) if discard is None else min(*least, discard)
-    found = photo_models.objects(pixels, model, least=floor, device=device)
+    found = photo_models.objects(pixels, model, least=floor, heat=question.heat, device=device)
     known = {one.value: (one, score) for one, score in zip(classes, least, strict=True)}
     labels = [
         _scored(known[value][0], score, known[value][1])
@@ -265,8 +265,7 @@ def _objects(question: Question, pixels: xr.DataArray, model: Any, device: str) 
     above = 1.0 if discard is None else discard
     kept = [i for i, one in enumerate(labels) if one.predicted or one.score > above]
     regions = _grouped([(_shaped(found, i), labels[i]) for i in kept])
-    scores = photo_models.heat(pixels, model, device=device) if question.heat else None
-    return PhotoAnswer(_shape(pixels), regions=regions, scores=scores, legend=classes)
+    return PhotoAnswer(_shape(pixels), regions=regions, scores=found.scores_yx, legend=classes)
 
 
 def _classified(

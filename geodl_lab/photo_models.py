@@ -6,22 +6,22 @@ The same numbers as `recognize`, `detect` and `classify`, without tables and coo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import shapely
 import xarray as xr
 from affine import Affine
+from scipy.special import expit
 
 from geodl_lab.detections import Detections, concatenate
-from geodl_lab.heads import BestHead, ClassValueHead, LogitHead
-from geodl_lab.objects import find, with_threshold
+from geodl_lab.heads import BestHead, ClassValueHead
+from geodl_lab.objects import find, find_with_logits, with_threshold
 from geodl_lab.options import make_options
 from geodl_lab.package import NODATA, ModelPackage
 from geodl_lab.pixels import dense_work, eager_values
 from geodl_lab.recognition import image_scores, images_scores
-from geodl_lab.regions import probability
 from geodl_lab.runs import Run, check, one_image, prepare
 from geodl_lab.runtime import Model
 from geodl_lab.vectors import outlines
@@ -46,6 +46,9 @@ class Objects:
         Of masks the outline of each, (corner, 2); else None.
     areas
         Of masks their pixels, (object,); else None.
+    scores_yx
+        Where they are asked for and objects are made of them, the best score of each pixel of
+        the photo (y, x), float32; else None.
     """
 
     boxes: np.ndarray
@@ -54,6 +57,7 @@ class Objects:
     corners: np.ndarray | None = None
     rings: Sequence[np.ndarray] | None = None
     areas: np.ndarray | None = None
+    scores_yx: np.ndarray | None = None
 
 
 def label_scores(photos: Sequence[xr.DataArray], model: Model, *, device: str) -> list[np.ndarray]:
@@ -68,9 +72,10 @@ def label_scores(photos: Sequence[xr.DataArray], model: Model, *, device: str) -
     return images_scores([one_image(run, fit) for run in runs])
 
 
-def objects(photo: xr.DataArray, model: Model, *, least: float, device: str) -> Objects:
+def objects(photo: xr.DataArray, model: Model, *, least: float, heat: bool, device: str) -> Objects:
     """Return the objects that score above ``least``, in pixels of the photo.
 
+    With ``heat`` also the scores of pixels that they are made of, by the same forwards.
     Of objects that are made of connected pixels the model's own threshold is kept, because
     another would make others of them. Errors as of `detect`.
     """
@@ -78,9 +83,10 @@ def objects(photo: xr.DataArray, model: Model, *, least: float, device: str) -> 
     if decoder is not None and decoder.name != "regions" and least != decoder.threshold:
         model = with_threshold(model, least)
     run = prepare(photo, model, make_options({"device": device}))
-    found = concatenate(list(find(run)))
+    found, logits = find_with_logits(run) if heat else (concatenate(list(find(run))), None)
     height, width = run.grid.shape_yx
-    return _on_photo(found.within(0, 0, width, height), run)
+    placed = _on_photo(found.within(0, 0, width, height), run)
+    return placed if logits is None else replace(placed, scores_yx=expit(logits.max(axis=0)))
 
 
 def class_map(
@@ -99,21 +105,6 @@ def class_map(
     classes, scores = eager_values(run, dense_work(run, head))
     scores[classes == NODATA] = 0
     return classes.astype(np.uint8), scores
-
-
-def heat(photo: xr.DataArray, model: Model, *, device: str) -> np.ndarray | None:
-    """Return the scores (y, x), float32, of which a detector makes its objects.
-
-    None where it answers objects rather than scores of pixels, or sees photos at another size.
-    """
-    package, run = model.package, prepare(photo, model, make_options({"device": device}))
-    decoder = package.decoder
-    if decoder is None or decoder.answers_objects or run.fitted is not None:
-        return None
-    count = len(package.classes)
-    head = LogitHead(count, count + 2 * decoder.sized)
-    logits = eager_values(run, dense_work(run, head))[:count].max(axis=0)
-    return np.asarray(probability(logits), np.float32)
 
 
 def thresholds(package: ModelPackage) -> tuple[float, ...]:

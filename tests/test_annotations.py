@@ -132,3 +132,25 @@ def test_a_picture_as_png():
     photo = np.random.default_rng(1).integers(0, 256, (30, 20, 3), dtype=np.uint8)
     with Image.open(io.BytesIO(to_png(Image.fromarray(photo)))) as image:
         assert image.format == "PNG" and (np.asarray(image) == photo).all()
+
+
+def test_the_best_label_of_a_small_photo_can_be_read():
+    labels = (scored(score=0.96), scored("a long name of another label", 0.5))
+    answer = PhotoAnswer((64, 64), labels, legend=LEGEND)
+    places = changed(grey(64, 64), annotate(grey(64, 64), answer))
+    assert places[:8, :40].all() and not places[20:].any()
+
+
+def test_a_legend_never_covers_most_of_a_photo():
+    legend = tuple(LabelClass(i, f"more of class {i}", "#ff0000") for i in range(5))
+    classes = np.full((64, 64), 255, np.uint8)
+    classes[60:, :5] = range(5)
+    answer = PhotoAnswer((64, 64), classes=classes, fill=255, legend=legend)
+    assert not changed(grey(64, 64), annotate(grey(64, 64), answer))[:60].any()
+
+
+def test_a_name_that_has_no_room_above_stands_below():
+    regions = tuple(Region(i, 50 + i, 50, 90 + i, 90, (scored(),)) for i in range(2))
+    answers = [PhotoAnswer((200, 200), (), regions[:n], legend=LEGEND) for n in (1, 2)]
+    below = [changed(grey(200, 200), annotate(grey(200, 200), one))[94:104] for one in answers]
+    assert not below[0].any() and below[1].any()

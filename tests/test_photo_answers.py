@@ -12,6 +12,7 @@ from torch import nn
 import geodl_lab
 from geodl_lab.errors import ModelError, OptionError
 from geodl_lab.photo_answers import PhotoAnswer, answer_photo
+from geodl_lab.runtime import Session
 from geodl_lab.testing import MaskDetector, RegionDetector, RotatedDetector, ScoreNet, paint
 
 NAMES = ["red", "green", "blue"]
@@ -228,6 +229,18 @@ def test_a_heat_map_is_what_peaks_are_found_in():
     expected = 1 / (1 + np.exp(-20 * (NOISE.values.max(axis=0) / 255 - 0.5)))
     assert np.abs(scores - expected).max() < 1e-5
     assert answer_photo(NOISE, model).scores is None
+
+
+@pytest.mark.parametrize("decoder", [{"decoder": "heatmap", "box_size": 9}, {"decoder": "regions"}])
+def test_a_heat_map_takes_no_more_forwards_and_changes_no_object(decoder, monkeypatch):
+    forwards, forward = [], Session.forward
+    monkeypatch.setattr(Session, "forward", lambda *given: forwards.append(1) or forward(*given))
+    model = made(ScoreNet(), classes=NAMES, **decoder)
+    answers = [answer_photo(NOISE, model, heat=heat) for heat in (False, True)]
+    count = len(forwards)
+    answer_photo(NOISE, model)
+    assert count == 2 * (len(forwards) - count)
+    assert predicted(answers[0]) == predicted(answers[1]) != []
 
 
 def test_a_heat_map_of_what_answers_boxes_is_none(spots):

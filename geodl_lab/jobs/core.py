@@ -223,6 +223,8 @@ class Core:
     ) -> Future[Any]:
         """Call a function in a worker, before the steps of jobs; its future has what it returns.
 
+        A future that is cancelled while it waits is never begun.
+
         Parameters
         ----------
         function
@@ -241,7 +243,7 @@ class Core:
         lane = self._workers.lane(device or MODELS)
         answered: Future[Any] = Future()
         step = lane.submit(function, *args, priority=priority)
-        answered.set_running_or_notify_cancel()
+        answered.add_done_callback(lambda one: one.cancelled() and step.cancel())
         step.add_done_callback(_Hand(answered))
         return answered
 
@@ -327,6 +329,8 @@ class _Hand:
         self._future = future
 
     def __call__(self, step: Future[Answer]) -> None:
+        if not self._future.set_running_or_notify_cancel():
+            return
         try:
             self._future.set_result(step.result().get())
         except (Exception, CancelledError) as error:

@@ -92,6 +92,7 @@ class Lane:
             step = (-priority, next(self._number), future, (function, *args))
             heapq.heappush(self._waiting, step)
         self._feed()
+        future.add_done_callback(self._forget)
         return future
 
     def interrupt(self, future: Future[Answer]) -> None:
@@ -113,6 +114,13 @@ class Lane:
         """End the executors, with what they run."""
         for one in self._executors:
             one.shutdown(wait=False)
+
+    def _forget(self, future: Future[Answer]) -> None:
+        """Let go of a cancelled step: its arguments may be large."""
+        if future.cancelled():
+            with self._lock:
+                self._waiting = [step for step in self._waiting if step[2] is not future]
+                heapq.heapify(self._waiting)
 
     def _feed(self) -> None:
         while (begun := self._begin()) is not None:

@@ -20,15 +20,17 @@ import uvicorn
 from fastapi import FastAPI
 
 from geodl_lab._version import __version__
-from geodl_lab.errors import GeodlError, OptionError, OutputError
+from geodl_lab.errors import GeodlError, OptionError, OutputError, first_line
 from geodl_lab.jobs.core import Core, CoreOptions
+from geodl_lab.jobs.executors import CrashError
+from geodl_lab.jobs.worker import StepError
 from geodl_lab.server import logs
 from geodl_lab.server.app import faces, make_app
-from geodl_lab.server.connections import Connection
+from geodl_lab.server.connections import PATIENCE, Connection
 from geodl_lab.server.options import STATE_FILE, ServerOptions, is_loopback
 from geodl_lab.server.pekat.app import make_pekat_app
+from geodl_lab.server.pekat.desk import device_of
 from geodl_lab.server.pekat.inspection import check_project
-from geodl_lab.server.pekat.project import Project
 from geodl_lab.server.tls import Tls, tls_files
 from geodl_lab.server.tokens import KEY_FILE, Tokens, kept_key, kept_secret, write_private
 
@@ -36,6 +38,10 @@ LOG = logging.getLogger("geodl_lab.server")
 
 GRACE = 3
 """Seconds that answers which are under way may still take when the server stops."""
+
+KEEP_ALIVE = round(2 * PATIENCE)
+"""Seconds for which a connection is kept between requests, unless `Connection` ends it before. Who
+sends a photo every few seconds must not meet a connection that ends just now."""
 
 MOST_CONNECTIONS = 2000
 
@@ -91,7 +97,7 @@ def run(
     Raises
     ------
     OptionError
-        If the port is taken, or certificate and key are not usable.
+        If the port is taken, or certificate and key, or PEKAT's project, are not usable.
     OutputError
         If the data folder cannot be written.
     """
@@ -117,7 +123,10 @@ def _serve(
     configs = [_config(app, tls)]
     if options.pekat_port is not None:
         configs.append(_config(make_pekat_app(app, options, tokens=tokens), None))
-        threading.Thread(target=_open_project, args=(core, options.project), daemon=True).start()
+    if options.pekat_project is not None:
+        _try_project(core, options)
+    elif options.pekat_port is not None:
+        threading.Thread(target=_open_model, args=(core, options), daemon=True).start()
     servers = [_Server(config) for config in configs]
     stop.servers, stop.app = servers, app
     urls = [url_of(options, socks[0]), *(_pekat_url(options, sock) for sock in socks[1:])]
@@ -142,14 +151,27 @@ async def _all(servers: list[_Server], socks: list[socket.socket]) -> None:
     await asyncio.gather(*tasks)
 
 
-def _open_project(core: Core, project: Project) -> None:
-    """Open the model of PEKAT's project before an image comes; the log says what is wrong."""
+def _try_project(core: Core, options: ServerOptions) -> None:
+    """Have PEKAT's project look at a photo before clients send theirs; OptionError if it cannot."""
+    project = options.project
+    device = device_of(project, scheduler=options.scheduler)
     try:
-        core.compute(check_project, project.public, device=project.device).result()
-    except GeodlError as error:
-        LOG.error("PEKAT project: %s", error)
+        core.compute(check_project, project.public, device=device).result()
+    except StepError as error:
+        reason = f"model {project.model!r} cannot be used: {error.kind}"
+    except (GeodlError, CrashError) as error:
+        reason = first_line(error)
+    else:
+        return
+    raise OptionError(f"the project file {options.pekat_project}: {reason}")
+
+
+def _open_model(core: Core, options: ServerOptions) -> None:
+    """Open the model that PEKAT's port has without a project file, before an image comes."""
+    try:
+        _try_project(core, options)
     except Exception as error:
-        LOG.debug("the model of PEKAT's project was not opened: %s", error)
+        LOG.debug("the model of PEKAT's port was not opened: %s", error)
 
 
 def make_tokens(options: ServerOptions) -> tuple[Tokens, str]:
@@ -220,7 +242,7 @@ def _url(scheme: str, host: str, sock: socket.socket) -> str:
 def _config(app: FastAPI, tls: Tls | None) -> uvicorn.Config:
     return uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False,
-        http=Connection,
+        http=Connection, timeout_keep_alive=KEEP_ALIVE,
         limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=GRACE,
         h11_max_incomplete_event_size=MOST_HEAD,
         ssl_certfile=tls.cert if tls else None, ssl_keyfile=tls.key if tls else None,

@@ -203,6 +203,19 @@ def test_an_image_waits_for_one_step_at_most(core, ended, tmp_path):
     core.cancel(job)
 
 
+def test_a_compute_that_is_cancelled_while_it_waits_never_begins(core, tmp_path):
+    first, second = (core.compute(_noted, tmp_path / name) for name in "ab")
+    assert second.cancel()
+    first.result(20)
+    core.compute(one_device).result(20)
+    assert [file.name for file in tmp_path.glob("?")] == ["a"]
+
+
+def _noted(file):
+    time.sleep(0.3)
+    file.touch()
+
+
 def test_a_compute_that_fails_raises(core):
     with pytest.raises(OptionError, match="no such thing"):
         core.compute(_raises).result(20)

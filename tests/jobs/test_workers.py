@@ -1,5 +1,6 @@
 """Steps wait by priority, one is out on each executor, and each device has its lane."""
 
+import weakref
 from concurrent.futures import Future
 
 import pytest
@@ -54,6 +55,19 @@ def test_a_cancelled_step_never_begins():
     assert second.cancel() and not first.cancel()
     executor.calls[0][1].set_result(Answer())
     assert executor.names == ["a", "c"] and not third.done()
+
+
+def test_what_a_cancelled_step_was_given_is_let_go():
+    class Large:
+        pass
+
+    lane = Lane("cpu", [ByHand()])
+    lane.submit("a")
+    given = Large()
+    kept, future = weakref.ref(given), lane.submit("b", given)
+    del given
+    assert future.cancel()
+    assert kept() is None
 
 
 def test_a_wide_executor_has_many_out_and_another_helps_when_it_is_full():

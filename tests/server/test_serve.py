@@ -24,9 +24,15 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import sys, time
 sys.path.insert(0, {tests!r})
+from concurrent.futures import Future
 import geodl_lab.jobs.core as core
+from geodl_lab.jobs.worker import run_step
 from conftest import FakeCore
 class Core(FakeCore):
+    def compute(self, function, *args, device):
+        answered = Future()
+        answered.set_result(run_step(function, *args).get())
+        return answered
     def close(self):
         time.sleep(60 if "slow" in sys.argv[0] else 0)
 core.open_core = Core
@@ -228,9 +234,21 @@ def test_without_one_pekats_protocol_is_at_the_root(start, tmp_path):
     assert httpx.get(f"{state['url']}/version", trust_env=False).text.startswith("3.17")
 
 
-def test_a_project_that_is_not_possible_is_one_line(start, tmp_path):
-    (tmp_path / "p.json").write_text('{"threshold": 7}')
+@pytest.mark.parametrize(
+    ("project", "words"),
+    [
+        ('{"threshold": 7}', "threshold 7 is not possible"),
+        ('{"model": "no-such-model"}', "there is no model 'no-such-model'"),
+        ('{"defects": ["crack"]}', "names 'crack', which model 'tree-crowns' does not find"),
+    ],
+)
+def test_a_project_that_is_not_possible_is_one_line(start, tmp_path, project, words):
+    (tmp_path / "p.json").write_text(project)
     process, _ = start("--pekat-project", str(tmp_path / "p.json"))
     _, said = process.communicate(timeout=20)
     assert process.returncode == 2
-    assert said.count("\n") == 1 and "threshold 7 is not possible" in said
+    assert said.count("\n") == 1 and words in said
+
+
+def test_connections_outlive_the_pauses_of_a_camera():
+    assert serve._config(None, None).timeout_keep_alive > 30

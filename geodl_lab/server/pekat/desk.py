@@ -6,6 +6,7 @@ import hmac
 from collections import OrderedDict
 
 from geodl_lab.errors import AccessError
+from geodl_lab.jobs.workers import LOCAL
 from geodl_lab.server.pekat.asked import Room
 from geodl_lab.server.pekat.inspection import Sent
 from geodl_lab.server.pekat.project import Project
@@ -62,3 +63,8 @@ class Desk:
         """Tell whether a key stops the server; compared in constant time."""
         given = key.encode("utf-8", "backslashreplace")
         return self.can_stop and hmac.compare_digest(given, self._stop_key)
+
+
+def device_of(project: Project, *, scheduler: str) -> str:
+    """Return whose worker looks at images: over Dask they would travel, so one of this machine."""
+    return LOCAL if scheduler else project.device

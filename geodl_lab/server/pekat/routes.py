@@ -16,13 +16,14 @@ from fastapi.responses import PlainTextResponse, Response
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from geodl_lab.errors import AccessError, BusyError
 from geodl_lab.jobs.executors import CrashError
 from geodl_lab.jobs.workers import STOPPING
 from geodl_lab.server.context import caller_of, core_of
 from geodl_lab.server.pekat.asked import Asked, asked, encoded_image, raw_image
-from geodl_lab.server.pekat.desk import Desk
+from geodl_lab.server.pekat.desk import Desk, device_of
 from geodl_lab.server.pekat.errors import NO_STORE
 from geodl_lab.server.pekat.inspection import IMAGE, PICTURES, Inspected, Sent, inspect
 from geodl_lab.server.pekat.render import respond
@@ -97,7 +98,9 @@ async def last_image(request: Request) -> Response:
     if kind not in PICTURES:
         return Response(b"", media_type=PNG, headers=NO_STORE)
     found = await _inspected(request, sent, Asked(kind))
-    return respond(Inspected({}, found.png) if found.png else found, Asked(kind))
+    if not found.png:
+        return respond(found, Asked(kind))
+    return Response(found.png, media_type=PNG, headers=NO_STORE)
 
 
 @router.get("/stop", response_class=PlainTextResponse)
@@ -127,12 +130,11 @@ async def _analyzed(request: Request, sent: Sent) -> Response:
 async def _inspected(request: Request, sent: Sent, wanted: Asked) -> Inspected:
     """Have a worker of this machine look at an image, before the steps of jobs."""
     core, project = core_of(request), desk_of(request).project.public
-    # Over Dask an image would travel: the worker without a device is always here.
-    device = "" if core.options.scheduler else project.device
+    device = device_of(project, scheduler=core.options.scheduler)
     arguments = (sent, project, wanted.response_type, wanted.data)
     try:
         step = await run_in_threadpool(core.compute, inspect, *arguments, device=device)
-        found: Inspected = await asyncio.wrap_future(step)
+        found: Inspected = await _unless_gone(request, asyncio.wrap_future(step))
     except CrashError as error:
         raise BusyError(f"the worker was {error}; send the image again, or a smaller one") from None
     except asyncio.CancelledError:
@@ -140,3 +142,24 @@ async def _inspected(request: Request, sent: Sent, wanted: Asked) -> Inspected:
             raise
         raise BusyError(STOPPING) from None
     return found
+
+
+async def _unless_gone(request: Request, step: asyncio.Future[Any]) -> Any:
+    """Return what a step answers; ClientDisconnect, and it never begins, if nobody waits for it.
+
+    Clients give up after a while and send the image again: theirs would only pile up.
+    """
+    gone = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait((step, gone), return_when=asyncio.FIRST_COMPLETED)
+        if step.done():
+            return step.result()
+        raise ClientDisconnect
+    finally:
+        gone.cancel()
+        step.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -8,7 +8,7 @@ from PIL import Image
 
 from geodl_lab import photo_answers, photos
 from geodl_lab.annotations import annotate
-from geodl_lab.errors import OptionError, RasterError
+from geodl_lab.errors import GeodlError, OptionError, RasterError
 from geodl_lab.server.pekat.inspection import RESPONSE_TYPES, Sent, check_project, inspect
 from geodl_lab.server.pekat.project import Project
 
@@ -66,9 +66,17 @@ def test_a_project_is_checked(project, png):
         check_project(wrong)
     with pytest.raises(OptionError, match="names 'crack'"):
         inspect(Sent(png), wrong, "context")
+    check_project(Project(model="no-such-model", processing=False))
+    for wrong, words in (
+        (Project(model="no-such-model"), "there is no model 'no-such-model'"),
+        (Project(model="naip-trees"), "wants 4 bands"),
+        (Project(model=project.model, device="cuda:99"), "device 'cuda:99' is not there"),
+    ):
+        with pytest.raises(GeodlError, match=words):
+            check_project(wrong)
 
 
-def test_only_a_heat_map_takes_a_second_forward(project, png, monkeypatch):
+def test_scores_of_pixels_are_asked_for_by_heat_maps_alone(project, png, monkeypatch):
     asked, answer = [], photo_answers.answer_photo
 
     def seen(photo, model, *, heat, **options):

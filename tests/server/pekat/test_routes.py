@@ -1,15 +1,18 @@
 """PEKAT's protocol as its clients speak it."""
 
+import asyncio
 import base64
 import io
 import json
 import os
 import signal
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from geodl_lab.jobs.workers import LOCAL
 from geodl_lab.server.pekat.errors import PATHS
 from geodl_lab.server.pekat.routes import VERSION, router
 
@@ -303,10 +306,31 @@ def test_images_may_be_larger_than_forms(port, talk):
 
 
 def test_images_never_travel_to_a_cluster(made, talk, png):
-    for scheduler, device in (("", "cpu"), ("tcp://127.0.0.1:8786", "")):
+    for scheduler, device in (("", "cpu"), ("tcp://127.0.0.1:8786", LOCAL)):
         main, port = made(api_key=None, scheduler=scheduler, device="cpu")
         assert talk(port, asks(png))[0].status_code == 200
         assert main.state.core.devices == [device]
+
+
+def test_who_has_gone_is_not_answered_and_costs_nothing(made, png):
+    main, port = made(api_key=None)
+    main.state.core.compute = lambda *given, **options: waits
+    waits, told = Future(), []
+    heard = [{"type": "http.request", "body": png}, {"type": "http.disconnect"}]
+    scope = {
+        "type": "http", "method": "POST", "path": "/analyze_image", "query_string": b"",
+        "headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 1), "http_version": "1.1",
+        "scheme": "http", "server": ("127.0.0.1", 2), "raw_path": b"/analyze_image",
+    }  # fmt: skip
+
+    async def receive():
+        return heard.pop(0)
+
+    async def send(message):
+        told.append(message)
+
+    asyncio.run(asyncio.wait_for(port(scope, receive, send), 20))
+    assert waits.cancelled() and not told and main.state.pekat.room.held == 0
 
 
 def test_the_paths_are_those_of_the_routes():
