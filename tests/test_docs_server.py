@@ -36,7 +36,7 @@ from tests.doc_pages import ROOT, Reader, blocks_of, reading, run_bash, run_pyth
 PAGE = ROOT / "docs" / "server.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 BLOCKS = blocks_of(PAGE)
-PORTS = ("8000", "8001", "8002", "8443", "8786")
+PORTS = ("8000", "8001", "8002", "8008", "8443", "8444", "8786")
 LIBRARIES = re.compile(r"https://unpkg\.com/[\w.@-]+/dist/")
 SHOWN = {"ini", "nginx"}  # not run: `test_the_unit_*` reads the one, nobody the other
 EVERYDAY = {"bash", "python", "python arcgis"}
