@@ -1,8 +1,10 @@
 """Clients of three protocols at once: each answer is that of its own image, none is a 5xx."""
 
 import concurrent.futures
+import contextlib
 import json
 import os
+import re
 import time
 
 import httpx
@@ -12,7 +14,7 @@ import rasterio
 
 import geodl_lab
 from tests.load import photos
-from tests.load.conftest import MODEL, write_scene
+from tests.load.conftest import MODEL, workers_of, write_scene
 
 pytestmark = [pytest.mark.load, pytest.mark.xdist_group("load")]
 KINDS = ("deepomatic",) * 28 + ("pekat",) * 28 + ("arcgis",) * 8
@@ -89,6 +91,8 @@ def test_mixed_clients_get_their_own_answers(server, tmp_path):
             done.result()
     for kind in dict.fromkeys(KINDS):
         tell(kind, clients)
+    peaks = [peak_mib(pid) for pid in (server.process.pid, *workers_of(server.process.pid))]
+    print(f"\npeak memory in MiB of the server, then of its workers: {peaks}")
     assert [wrong for one in clients for wrong in one.wrong][:3] == []
     statuses = {status for one in clients for status in one.statuses}
     assert statuses == {200}
@@ -105,6 +109,13 @@ def classified(folder, seed: int) -> np.ndarray:
     geodl_lab.classify_file(folder / "in" / f"{seed}.tif", folder / f"{seed}.tif", MODEL)
     with rasterio.open(folder / f"{seed}.tif") as file:
         return file.read(1)
+
+
+def peak_mib(pid: int) -> int:
+    """Return the most memory that a process has had, 0 where the system does not say."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status") as file:
+        return int(re.search(r"VmHWM:\s+(\d+)", file.read())[1]) // 1024
+    return 0
 
 
 def tell(kind: str, clients: list[Client]) -> None:
