@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1] / "geodl_lab"
 
 # From the bottom up; a module imports from lower rows only (within a folder, freely downwards).
 ROWS = (
-    ("errors", "checks", "settings", "_version", "nets", "nodata", "quads"),
+    ("errors", "checks", "settings", "_version", "nets", "nodata", "quads", "html_pieces"),
     ("addresses", "grid", "inputs", "decoders", "devices", "json_fields"),
     ("package", "deepomatic_spec"),
     ("masks", "runtime", "bands", "checkpoints"),
