@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -226,7 +227,12 @@ def probability_product(package: ModelPackage) -> Product:
     require_task(package, "classify")
     _require_scores(package, "probabilities")
     names = tuple(label.name for label in package.classes)
-    return Product("probability", ProbabilityHead(len(names)), names)
+    return Product(
+        "probability",
+        ProbabilityHead(len(names)),
+        names,
+        attrs={"valid_min": 0.0, "valid_max": 1.0},
+    )
 
 
 def entropy_product(package: ModelPackage) -> Product:
@@ -239,7 +245,9 @@ def entropy_product(package: ModelPackage) -> Product:
     """
     require_task(package, "classify")
     _require_scores(package, "entropy")
-    return Product("entropy", EntropyHead(len(package.classes)), attrs={"units": "nat"})
+    count = len(package.classes)
+    attrs = {"units": "nat", "valid_min": 0.0, "valid_max": math.log(count)}
+    return Product("entropy", EntropyHead(count), attrs=attrs)
 
 
 def value_product(package: ModelPackage) -> Product:

@@ -45,7 +45,7 @@ def _middles(side: int, step: int) -> np.ndarray:
 
 
 def _from_file(raster: Raster, shape_yx: tuple[int, int]) -> np.ndarray | None:
-    """Return the thinned pixels of the file behind a raster; None if the raster is not all of it."""
+    """Return thinned pixels of the file behind a raster; None if the raster is not all of it."""
     try:
         with rasterio.open(raster.array.encoding.get("source", "")) as file:
             whole = raster.array.shape == (file.count, *file.shape)
