@@ -20,12 +20,12 @@ from matplotlib.transforms import Affine2D
 
 from geodl_lab.bands import common_name
 from geodl_lab.errors import OptionError
-from geodl_lab.lazy import runs_model
 from geodl_lab.plot_axes import add_scale_bar, aspect_of, label_axes
 from geodl_lab.plot_objects import bounds_of, draw_objects, swatches_of
 from geodl_lab.raster import Raster, area_window, as_raster
 from geodl_lab.styles import Bar, Style, Swatch, is_result, style_of
 from geodl_lab.thinning import thinned
+from geodl_lab.windowed import needs_model
 
 if TYPE_CHECKING:
     import geopandas
@@ -208,7 +208,7 @@ def make_picture(
     part = raster
     if area is not None:
         part = Raster(raster.array[:, *area_window(raster, area).slices_yx])
-    if not runs_model(raster.array):
+    if not needs_model(raster.array):
         style = style_of(raster.array, bands=numbers, stretch=stretch)
         return Picture(part, thinned(part, LARGEST), style)
     _refuse_large_run(part)
@@ -302,7 +302,7 @@ def _shared(
 def _channel_pictures(raster: Raster, **options: Any) -> dict[str, Picture]:
     """Return a picture of each class of probabilities, or of each quantity, by name."""
     first = make_picture(raster, bands=1, **options)
-    source = first.raster if runs_model(raster.array) else raster
+    source = first.raster if needs_model(raster.array) else raster
     return {
         name: dataclasses.replace(
             first, style=style_of(source.array, bands=[number], stretch=options["stretch"])

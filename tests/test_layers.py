@@ -29,7 +29,7 @@ ROWS = (
     ("cells", "lazy_blocks", "raster_files", "seams", "dates"),
     ("resample", "outputs"),
     ("fits", "styles", "totals", "thinning"),
-    ("lazy", "runs", "chips"),
+    ("lazy", "runs", "chips", "windowed"),
     ("pixels", "plot_axes", "vectors", "file_runs"),
     ("objects", "recognition", "plot_objects"),
     ("plotting",),

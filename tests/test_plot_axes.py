@@ -3,6 +3,7 @@
 import math
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import pyproj
 import pytest
 
@@ -13,8 +14,8 @@ mpl.use("Agg")
 
 @pytest.fixture
 def ax():
-    yield mpl.pyplot.subplots()[1]
-    mpl.pyplot.close("all")
+    yield plt.subplots()[1]
+    plt.close("all")
 
 
 def bar_of(ax, bounds, crs):

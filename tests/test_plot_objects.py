@@ -2,6 +2,7 @@
 
 import geopandas
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import shapely
@@ -16,10 +17,10 @@ CRS = "EPSG:26911"
 
 @pytest.fixture
 def ax():
-    ax = mpl.pyplot.subplots()[1]
+    ax = plt.subplots()[1]
     ax.set(xlim=(0, 100), ylim=(0, 100))
     yield ax
-    mpl.pyplot.close("all")
+    plt.close("all")
 
 
 def frame(shapes, labels, crs=CRS):
