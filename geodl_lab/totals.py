@@ -11,8 +11,9 @@ import xarray as xr
 
 from geodl_lab.errors import OptionError, RasterError
 from geodl_lab.nodata import valid_pixels
-from geodl_lab.outputs import chunk_windows, classes_of
+from geodl_lab.outputs import chunk_windows
 from geodl_lab.raster import Raster, as_raster
+from geodl_lab.styles import known_classes
 
 if TYPE_CHECKING:
     import geopandas
@@ -52,12 +53,12 @@ def class_areas(result: xr.DataArray | xr.Dataset) -> pandas.DataFrame:
         If the raster holds no classes.
     """
     raster = as_raster(result)
-    classes = {label.value: label for label in classes_of(result.attrs)}
-    if not classes or raster.array.shape[0] != 1:
+    classes = {label.value: label for label in known_classes(raster)}
+    if not classes:
         raise RasterError(
             f"a raster of {raster.array.shape[0]} bands with the attributes "
-            f"{sorted(map(str, result.attrs))} is no class raster (one band, with flag_values); "
-            "give what da.dl.classify(...) returns"
+            f"{sorted(map(str, raster.array.attrs))} is no class raster, which has one band and "
+            "flag_values; give what da.dl.classify(...) returns"
         )
     counts, squares = _added_up(raster, _square_meters(raster))
     values = sorted(counts)
