@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,8 @@ from geodl_lab.windowed import needs_model
 SIDE = 320
 """Pixels a side of a thumbnail; it is shown at half of it, for sharp screens."""
 
-MEASURED = 2**26
-"""Pixels of a class raster in memory up to which its classes are measured, in about a second."""
+MEASURED = 2**22
+"""Pixels of a class raster in memory of which shares are taken; a larger one is thinned to it."""
 
 Rows = list[tuple[str, str]]
 """Labels and words."""
@@ -133,8 +134,7 @@ def _swatches(raster: Raster) -> list[tuple[str, str]]:
 def _legend(raster: Raster) -> str:
     """Return the classes, with their share of the ground where that costs nothing."""
     if swatches := _swatches(raster):
-        measured = raster.in_memory and raster.array.size <= MEASURED
-        return _shares(raster) if measured else html_pieces.swatches(swatches)
+        return _shares(raster) if raster.in_memory else html_pieces.swatches(swatches)
     if is_result(raster) and raster.in_memory:
         bar = style_of(raster.array, bands=[1]).legend
         if isinstance(bar, Bar):
@@ -144,17 +144,21 @@ def _legend(raster: Raster) -> str:
 
 
 def _shares(raster: Raster) -> str:
-    table = class_areas(raster.array).sort_values("share", ascending=False, kind="stable")
+    step = math.ceil((raster.array.size / MEASURED) ** 0.5)
+    seen = raster.array[:, step // 2 :: step, step // 2 :: step] if step > 1 else raster.array
+    table = class_areas(seen).sort_values("share", ascending=False, kind="stable")
     return html_pieces.shares(
         [
-            (one_line(row.name), row.color, row.share, _share_words(row))
+            (one_line(row.name), row.color, row.share, _share_words(row, exact=step <= 1))
             for row in table.itertuples(index=False)
         ]
     )
 
 
-def _share_words(row: Any) -> str:
+def _share_words(row: Any, *, exact: bool) -> str:
     percent = f"{100 * row.share:.1f} %" if row.share >= 0.0005 else "< 0.1 %"
+    if not exact:
+        return f"about {percent}" if row.share >= 0.0005 else percent
     return percent if np.isnan(row.hectares) else f"{percent} · {row.hectares:,.4g} ha"
 
 

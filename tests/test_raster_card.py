@@ -47,6 +47,12 @@ def test_a_class_raster_says_the_share_of_its_classes():
     assert page.open == [] and "EPSG:26911 NAD83 / UTM zone 11N; pixels of 0.6 m" in said
 
 
+def test_of_a_large_class_raster_shares_are_about_right(monkeypatch):
+    monkeypatch.setattr(raster_card, "MEASURED", 300)
+    texts = Page(class_raster().dl._repr_html_()).texts
+    assert {"about 75.0 %", "about 25.0 %"} <= set(texts)
+
+
 def test_nothing_lazy_is_computed():
     for raster in (
         class_raster(),
