@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from geodl_lab.outputs import save
     from geodl_lab.packages import from_torch, list_models, open_model
     from geodl_lab.pixels import change, classify, entropy, probabilities, regress
-    from geodl_lab.plotting import plot
+    from geodl_lab.plotting import plot, plot_side_by_side
     from geodl_lab.raster import open_raster
     from geodl_lab.recognition import recognize
     from geodl_lab.resample import to_cell_size
     from geodl_lab.server.handle import serve
+    from geodl_lab.totals import class_areas, label_counts
 
 # Huge pages save the page faults of large activations: with them a ResNet-18 U-Net was 1.2 to 1.5
 # times as fast at windows of 1024 px and more. torch asks once, at its first tensor, so this has to
@@ -43,6 +44,7 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 _HOME = {
     "Options": "options",
     "change": "pixels",
+    "class_areas": "totals",
     "classify": "pixels",
     "classify_file": "files",
     "demo_scene": "demo",
@@ -52,10 +54,12 @@ _HOME = {
     "entropy_file": "files",
     "export_training_data": "exports.training_data",
     "from_torch": "packages",
+    "label_counts": "totals",
     "list_models": "packages",
     "open_model": "packages",
     "open_raster": "raster",
     "plot": "plotting",
+    "plot_side_by_side": "plotting",
     "probabilities": "pixels",
     "probabilities_file": "files",
     "recognize": "recognition",
@@ -68,10 +72,11 @@ _HOME = {
 }
 
 __all__ = [
-    "Options", "__version__", "change", "classify", "classify_file", "demo_scene", "detect",
-    "detect_file", "entropy", "entropy_file", "export_training_data", "from_torch",
-    "list_models", "open_model", "open_raster", "plot", "probabilities", "probabilities_file",
-    "recognize", "regress", "regress_file", "save", "serve", "stack_dates", "to_cell_size",
+    "Options", "__version__", "change", "class_areas", "classify", "classify_file",
+    "demo_scene", "detect", "detect_file", "entropy", "entropy_file", "export_training_data",
+    "from_torch", "label_counts", "list_models", "open_model", "open_raster", "plot",
+    "plot_side_by_side", "probabilities", "probabilities_file", "recognize", "regress",
+    "regress_file", "save", "serve", "stack_dates", "to_cell_size",
 ]  # fmt: skip
 
 

@@ -24,6 +24,17 @@ class DeepLearningAccessor:
     def __init__(self, data: xr.DataArray | xr.Dataset) -> None:
         self._data = data
 
+    def __repr__(self) -> str:
+        from geodl_lab.raster_card import text  # noqa: PLC0415
+
+        return text(self._data)
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook what the raster is; nothing is computed."""
+        from geodl_lab.raster_card import html  # noqa: PLC0415
+
+        return html(self._data)
+
     def classify(self, model: Any, **options: Any) -> xr.DataArray:
         """Give every pixel its best class, (y, x) uint8; see `geodl_lab.classify`."""
         from geodl_lab.pixels import classify  # noqa: PLC0415
@@ -65,6 +76,12 @@ class DeepLearningAccessor:
         from geodl_lab.recognition import recognize  # noqa: PLC0415
 
         return recognize(self._data, model, **options)
+
+    def class_areas(self) -> pandas.DataFrame:
+        """Measure how much ground each class covers; see `geodl_lab.class_areas`."""
+        from geodl_lab.totals import class_areas  # noqa: PLC0415
+
+        return class_areas(self._data)
 
     def plot(self, **options: Any) -> Axes:
         """Draw the raster, with a legend where it holds classes; see `geodl_lab.plot`."""

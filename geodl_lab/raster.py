@@ -52,6 +52,11 @@ class Raster:
         return self.array.chunks is not None
 
     @property
+    def in_memory(self) -> bool:
+        """Tell whether the values are there, and neither to be computed nor in a file."""
+        return isinstance(self.array.variable._data, np.ndarray)  # xarray says it nowhere else
+
+    @property
     def nodata(self) -> float | None:
         """The stored value that means no data, or None."""
         try:
@@ -153,7 +158,7 @@ def open_raster(path: str | Path, *, chunks: Any = None) -> xr.DataArray:
         array.attrs["long_name"] = names
     if isinstance(flags := array.attrs.get("flag_values"), str | int):  # GDAL keeps text
         with contextlib.suppress(ValueError, OverflowError):  # another's, in other words
-            array.attrs["flag_values"] = np.array(str(flags).split(), dtype=array.dtype)
+            array.attrs["flag_values"] = np.array(str(flags).strip("[]").split(), dtype=array.dtype)
     return array
 
 
