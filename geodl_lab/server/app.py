@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from geodl_lab._version import __version__
 from geodl_lab.errors import GeodlError
 from geodl_lab.jobs.core import Core
-from geodl_lab.server import errors, health
+from geodl_lab.server import errors, health, own
 from geodl_lab.server.arcgis.web import ArcgisError
 from geodl_lab.server.auth import OPEN, OPTIONAL, Authentication
 from geodl_lab.server.bodies import BodyLimits
@@ -88,6 +88,7 @@ def make_app(core: Core, options: ServerOptions, *, tokens: Tokens) -> FastAPI:
     for router, prefix in faces():
         if prefix or not options.tls:  # PEKAT's clients, which are at the root, speak no https
             app.include_router(router, prefix=prefix)
+    app.include_router(own.router)
     app.include_router(health.router)  # last: a face at the root has its own /ping and /version
     add_handlers(app)
     add_layers(app, options, tokens)
