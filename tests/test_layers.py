@@ -28,7 +28,7 @@ ROWS = (
     ("sources",),
     ("cells", "lazy_blocks", "raster_files", "seams", "dates"),
     ("resample", "outputs"),
-    ("fits", "styles"),
+    ("fits", "styles", "totals"),
     ("lazy", "runs", "chips"),
     ("pixels", "plotting", "vectors", "file_runs"),
     ("objects", "recognition"),
