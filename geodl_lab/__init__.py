@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         probabilities_file,
         regress_file,
     )
+    from geodl_lab.job_client import connect
     from geodl_lab.objects import detect
     from geodl_lab.options import Options
     from geodl_lab.outputs import save
@@ -47,6 +48,7 @@ _HOME = {
     "class_areas": "totals",
     "classify": "pixels",
     "classify_file": "files",
+    "connect": "job_client",
     "demo_scene": "demo",
     "detect": "objects",
     "detect_file": "files",
@@ -72,8 +74,8 @@ _HOME = {
 
 __all__ = [
     "Options", "__version__", "change", "class_areas", "classify", "classify_file",
-    "demo_scene", "detect", "detect_file", "entropy", "entropy_file", "export_training_data",
-    "from_torch", "label_counts", "list_models", "open_model", "open_raster", "plot",
+    "connect", "demo_scene", "detect", "detect_file", "entropy", "entropy_file",
+    "export_training_data", "from_torch", "label_counts", "list_models", "open_model", "open_raster", "plot",
     "probabilities", "probabilities_file", "recognize", "regress", "regress_file", "save",
     "serve", "stack_dates", "to_cell_size",
 ]  # fmt: skip
