@@ -75,9 +75,9 @@ _HOME = {
 __all__ = [
     "Options", "__version__", "change", "class_areas", "classify", "classify_file",
     "connect", "demo_scene", "detect", "detect_file", "entropy", "entropy_file",
-    "export_training_data", "from_torch", "label_counts", "list_models", "open_model", "open_raster", "plot",
-    "probabilities", "probabilities_file", "recognize", "regress", "regress_file", "save",
-    "serve", "stack_dates", "to_cell_size",
+    "export_training_data", "from_torch", "label_counts", "list_models", "open_model",
+    "open_raster", "plot", "probabilities", "probabilities_file", "recognize", "regress",
+    "regress_file", "save", "serve", "stack_dates", "to_cell_size",
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import ipaddress
 import ssl
@@ -62,15 +63,22 @@ class Wire:
         """Return the JSON of an answer; raises what `ERRORS` says, or RunError."""
         return self._answer("GET", path, params=parameters)
 
-    def post(self, path: str, data: Mapping[str, str], *, part: bytes | None = None) -> Any:
+    def post(
+        self, path: str, data: Mapping[str, str], *, part: builtins.bytes | None = None
+    ) -> Any:
         """Send a form, with a file called ``file`` if there is one; as `get`."""
         files = None if part is None else {"file": ("part", part)}
         return self._answer("POST", path, data={"f": "json", **data}, files=files)
 
-    def bytes(self, path: str, *, start: int = 0, size: int | None = None, **query: Any) -> bytes:
-        """Return a file, or ``size`` bytes of it from ``start``."""
-        wanted = {} if size is None else {"Range": f"bytes={start}-{start + size - 1}"}
-        with self._sent("GET", path, params=query, headers=wanted) as answer:
+    def bytes(self, path: str, **query: Any) -> bytes:
+        """Return a file."""
+        with self._sent("GET", path, params=query) as answer:
+            return answer.read()
+
+    def piece(self, path: str, start: int, size: int) -> builtins.bytes:
+        """Return ``size`` bytes of a file from ``start``, or what is left of it."""
+        wanted = {"Range": f"bytes={start}-{start + size - 1}"}
+        with self._sent("GET", path, headers=wanted) as answer:
             return answer.read()
 
     def size(self, path: str) -> int:

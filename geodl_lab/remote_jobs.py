@@ -230,7 +230,7 @@ class RemoteJob:
 
     def piece(self, name: str, start: int, size: int) -> bytes:
         """Return bytes of one of `files`."""
-        return self._wire.bytes(self.files[name], start=start, size=size)
+        return self._wire.piece(self.files[name], start, size)
 
     def thumbnail(self) -> bytes:
         """Return a PNG of a result raster, b"" where there is none."""

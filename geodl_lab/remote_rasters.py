@@ -85,7 +85,8 @@ class RemoteModel:
     def misfit(self, raster: Raster) -> str:
         """Return why it cannot run on a raster, in a sentence; "" if it can."""
         if not self.card.get("runnable", True):
-            return f"It does not run: {self.card.get('reason')}"
+            reason = str(self.card.get("reason")).partition("; ")[0]
+            return f"It does not run: {reason}."
         try:
             make_source(raster, self.inputs)
         except BandError as error:
