@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 from collections.abc import Callable
@@ -38,6 +39,7 @@ class MapView:
 
     def __init__(self, drawn: Callable[[Bounds | None], None]) -> None:
         self._drawn = drawn
+        self._loop = asyncio.get_event_loop()  # the kernel's: the map waits for answers in it
         self._raster: Raster | None = None
         self._layers: dict[str, Any] = {}
         self.widget = ipyleaflet.Map(layers=[], scroll_wheel_zoom=True, attribution_control=False)
@@ -82,7 +84,8 @@ class MapView:
     def look_at(self, area: Bounds) -> None:
         """Have an area of the raster's CRS fill the map."""
         west, south, east, north = self._to_map(area)
-        self.widget.fit_bounds([[south, west], [north, east]])
+        corners = [[south, west], [north, east]]
+        self._loop.call_soon_threadsafe(self.widget.fit_bounds, corners)
 
     def clear_result(self) -> None:
         """Take the result away."""
