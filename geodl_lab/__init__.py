@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         probabilities_file,
         regress_file,
     )
+    from geodl_lab.maps.explorer import Explorer, explore
     from geodl_lab.objects import detect
     from geodl_lab.options import Options
     from geodl_lab.outputs import save
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 _HOME = {
+    "Explorer": "maps.explorer",
     "Options": "options",
     "change": "pixels",
     "classify": "pixels",
@@ -50,6 +52,7 @@ _HOME = {
     "detect_file": "files",
     "entropy": "pixels",
     "entropy_file": "files",
+    "explore": "maps.explorer",
     "export_training_data": "exports.training_data",
     "from_torch": "packages",
     "list_models": "packages",
@@ -68,10 +71,11 @@ _HOME = {
 }
 
 __all__ = [
-    "Options", "__version__", "change", "classify", "classify_file", "demo_scene", "detect",
-    "detect_file", "entropy", "entropy_file", "export_training_data", "from_torch",
-    "list_models", "open_model", "open_raster", "plot", "probabilities", "probabilities_file",
-    "recognize", "regress", "regress_file", "save", "serve", "stack_dates", "to_cell_size",
+    "Explorer", "Options", "__version__", "change", "classify", "classify_file", "demo_scene",
+    "detect", "detect_file", "entropy", "entropy_file", "explore", "export_training_data",
+    "from_torch", "list_models", "open_model", "open_raster", "plot", "probabilities",
+    "probabilities_file", "recognize", "regress", "regress_file", "save", "serve", "stack_dates",
+    "to_cell_size",
 ]  # fmt: skip
 
 
