@@ -45,8 +45,8 @@ class TileLayer(anywidget.AnyWidget):
     _css = shipped("map.css")
     map = traitlets.Unicode().tag(sync=True)
     layers: Any = traitlets.List().tag(sync=True)  # from the lowest to the uppermost
-    split: Any = traitlets.List(None, allow_none=True).tag(sync=True)  # ids: left, right
-    fit: Any = traitlets.List(None, allow_none=True).tag(sync=True)  # west, south, east, north
+    split: Any = traitlets.Any(None).tag(sync=True)  # ids: left, right
+    fit: Any = traitlets.Any(None).tag(sync=True)  # west, south, east, north
 
     def __init__(self, hear: Hear, **traits: Any) -> None:
         super().__init__(**traits)

@@ -90,7 +90,7 @@ class Row {
         iconButton("down", `Move ${name} down`, () => move(-1)),
         iconButton("target", `Zoom to ${name}`, zoom),
       ),
-      make("div", { class: "geodl-line" }, this.opacity),
+      make("label", { class: "geodl-line" }, make("span", {}, "Opacity"), this.opacity),
       this.choice,
       this.legend,
     );

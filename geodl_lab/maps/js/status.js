@@ -58,7 +58,7 @@ class Status {
       if (!layer.visible) continue;
       if (layer.hint) hints.add(`${layer.name}: ${layer.hint}`);
       const raster = this.stage.rasters.get(layer.id);
-      for (const message of raster?.messages("hint") ?? []) hints.add(`${layer.name}: ${message}`);
+      for (const message of raster?.messages("hint") ?? []) hints.add(message);
       for (const message of raster?.messages("failed") ?? []) {
         this.complain(`${layer.name}: ${message}`);
       }
