@@ -29,7 +29,7 @@ ROWS = (
     ("cells", "lazy_blocks", "raster_files", "seams", "dates"),
     ("resample", "outputs"),
     ("fits", "styles"),
-    ("lazy", "runs", "chips"),
+    ("lazy", "runs", "chips", "windowed"),
     ("pixels", "plotting", "vectors", "file_runs"),
     ("objects", "recognition"),
     ("steps", "mosaics", "fetch"),
