@@ -74,6 +74,12 @@ class DeepLearningAccessor:
 
         return explore(self._data, *more, **options)
 
+    def class_areas(self) -> pandas.DataFrame:
+        """Measure how much ground each class covers; see `geodl_lab.class_areas`."""
+        from geodl_lab.totals import class_areas  # noqa: PLC0415
+
+        return class_areas(self._data)
+
     def plot(self, **options: Any) -> Axes:
         """Draw the raster, with a legend where it holds classes; see `geodl_lab.plot`."""
         from geodl_lab.plotting import plot  # noqa: PLC0415

@@ -22,6 +22,7 @@ from geodl_lab.outputs import classes_of
 from geodl_lab.plotting import class_colors, draw_objects, true_color
 from geodl_lab.raster import Raster, as_raster, open_raster
 from geodl_lab.staging import staged
+from geodl_lab.totals import class_areas
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,20 +90,9 @@ def run_demo(folder: Path, *, progress: Callable[[str], Progress]) -> DemoResult
     classes = open_raster(landcover)
     draw_preview(open_raster(demo_scene()), classes, frame, preview)
     areas = class_areas(classes)
-    return DemoResult(landcover, trees, preview, areas, len(frame), int((classes != 255).sum()))
-
-
-def class_areas(classes: xr.DataArray) -> dict[str, float]:
-    """Return hectares of each class that occurs; the raster must be in a metric CRS."""
-    raster = as_raster(classes)
-    meters = raster.crs.linear_units_factor[1]
-    hectares = abs(raster.transform.determinant) * meters**2 / 1e4
-    counts = np.bincount(raster.array.values.ravel(), minlength=256)
-    return {
-        label.name: float(counts[label.value] * hectares)
-        for label in classes_of(classes.attrs)
-        if counts[label.value]
-    }
+    hectares = dict(zip(areas["name"], areas["hectares"].tolist(), strict=True))
+    pixels = int(areas["pixels"].sum())
+    return DemoResult(landcover, trees, preview, hectares, len(frame), pixels)
 
 
 def draw_preview(
