@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         regress_file,
     )
     from geodl_lab.job_client import connect
+    from geodl_lab.maps.explorer import Explorer, explore
     from geodl_lab.objects import detect
     from geodl_lab.options import Options
     from geodl_lab.outputs import save
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 _HOME = {
+    "Explorer": "maps.explorer",
     "Options": "options",
     "change": "pixels",
     "class_areas": "totals",
@@ -54,6 +56,7 @@ _HOME = {
     "detect_file": "files",
     "entropy": "pixels",
     "entropy_file": "files",
+    "explore": "maps.explorer",
     "export_training_data": "exports.training_data",
     "from_torch": "packages",
     "label_counts": "totals",
@@ -73,8 +76,8 @@ _HOME = {
 }
 
 __all__ = [
-    "Options", "__version__", "change", "class_areas", "classify", "classify_file",
-    "connect", "demo_scene", "detect", "detect_file", "entropy", "entropy_file",
+    "Explorer", "Options", "__version__", "change", "class_areas", "classify", "classify_file",
+    "connect", "demo_scene", "detect", "detect_file", "entropy", "entropy_file", "explore",
     "export_training_data", "from_torch", "label_counts", "list_models", "open_model",
     "open_raster", "plot", "probabilities", "probabilities_file", "recognize", "regress",
     "regress_file", "save", "serve", "stack_dates", "to_cell_size",

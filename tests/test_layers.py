@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1] / "geodl_lab"
 # From the bottom up; a module imports from lower rows only (within a folder, freely downwards).
 ROWS = (
     ("errors", "checks", "settings", "_version", "nets", "nodata", "quads"),
-    ("addresses", "grid", "inputs", "decoders", "devices", "json_fields"),
+    ("addresses", "grid", "local_server", "inputs", "decoders", "devices", "json_fields"),
     ("package", "deepomatic_spec"),
     ("masks", "runtime", "bands", "checkpoints"),
     ("detections", "options", "staging"),
@@ -29,7 +29,7 @@ ROWS = (
     ("cells", "lazy_blocks", "raster_files", "seams", "dates"),
     ("resample", "outputs"),
     ("fits", "styles", "totals"),
-    ("lazy", "runs", "chips"),
+    ("lazy", "runs", "chips", "windowed"),
     ("pixels", "plotting", "vectors", "file_runs"),
     ("objects", "recognition"),
     ("steps", "mosaics", "fetch"),

@@ -1,7 +1,7 @@
 """Browsers and servers of this folder: each is started once, when a test first wants it.
 
-``visit()`` opens a page that is watched: at the end of a test it fails for errors in the console and
-for every request beyond this machine. ``lab``, ``hub`` and ``voila(NOTEBOOK)`` are addresses.
+``visit()`` opens a page that is watched: at the end of a test it fails for errors in the console
+and for every request beyond this machine. ``lab``, ``hub``, ``voila(NOTEBOOK)`` are addresses.
 
     def test_map(visit, voila):
         seen = visit()

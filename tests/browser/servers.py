@@ -1,4 +1,4 @@
-"""Real Jupyter servers on free ports, for a browser: JupyterLab, Voila alone, Voila inside Jupyter."""
+"""Real servers on free ports, for a browser: JupyterLab, Voila alone, Voila inside Jupyter."""
 
 from __future__ import annotations
 
