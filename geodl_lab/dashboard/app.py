@@ -25,9 +25,10 @@ from geodl_lab.dashboard.map_view import Bounds, MapView
 from geodl_lab.dashboard.page import ALL, AREAS, DRAWN, EMPTY, EXAMPLE, Page
 from geodl_lab.dashboard.servers import Shared, find_server
 from geodl_lab.dashboard.transfers import FileDownload, FileUpload, Sink
+from geodl_lab.demo import demo_scene
 from geodl_lab.errors import GeodlError, OptionError
 from geodl_lab.job_client import Client, stored
-from geodl_lab.raster import Raster, as_raster
+from geodl_lab.raster import Raster, area_window, as_raster
 from geodl_lab.remote_jobs import KINDS, RemoteJob
 from geodl_lab.remote_rasters import SHARES, RemoteModel, RemoteRaster
 
@@ -40,9 +41,9 @@ BEST = "naip-landcover"
 """The model that is chosen where it fits."""
 
 EXAMPLES: Mapping[str, Bounds] = {
-    "/fileShares/demo/santa_monica_naip.tif": (363087.0, 3766514.0, 363394.0, 3766821.0)
+    demo_scene().name: (361704.6, 3765131.4, 362011.8, 3765285.0),
 }
-"""A part of a raster that takes some seconds, in its CRS."""
+"""A part of a raster that takes some seconds, in its CRS, by the file's name."""
 
 TASKS = {
     "classify": "ClassifyPixelsUsingDeepLearning",
@@ -172,6 +173,7 @@ class App:
         self._models = self.client.models()
         self._list_models(job.model if job else BEST)
         if job:
+            self._show_area_of(job)
             self._attach(job)
         elif self._models:
             self._ready()
@@ -195,7 +197,9 @@ class App:
 
     def _list_rasters(self) -> None:
         found = [*self.client.uploads(), *self.client.rasters()]
-        first = sorted(found, key=lambda one: one.key not in EXAMPLES)
+        if not any(one.name in EXAMPLES for one in found):  # who started it did not name the demo
+            found.append(self.client.upload(demo_scene()))
+        first = sorted(found, key=lambda one: one.name not in EXAMPLES)
         self._rasters = {one.key: one for one in first}
         self._show_rasters()
 
@@ -238,8 +242,8 @@ class App:
             raise
         self._image, self._raster = image, as_raster(image)
         self.page.raster_note.value = _hint(words.raster_line(self._raster))
-        self.map.show_raster(image)
-        self._offer_areas(key)
+        self.map.show_raster(image, raster.name)
+        self._offer_areas()
 
     def _use_path(self) -> None:
         given = self.page.path.value.strip()
@@ -286,46 +290,63 @@ class App:
 
     # The area.
 
-    def _offer_areas(self, key: str) -> None:
-        offered = [EXAMPLE, ALL, DRAWN] if key in EXAMPLES else [ALL, DRAWN]
+    def _example(self) -> Bounds | None:
+        """Return the part of the raster that is an example, None where it has none."""
+        chosen = self._rasters.get(str(self.page.raster.value))
+        area = EXAMPLES.get(chosen.name) if chosen else None
+        return area if area and self._raster and self._meets(area) else None
+
+    def _meets(self, area: Bounds) -> bool:
+        try:
+            return self._raster is not None and bool(area_window(self._raster, area))
+        except OptionError:
+            return False
+
+    def _offer_areas(self) -> None:
+        """Offer what can be computed of a new raster, and choose the first of it."""
+        example = self._example()
+        offered = [EXAMPLE, ALL, DRAWN] if example else [ALL, DRAWN]
         with self._silence():
             self.page.area.options = [(AREAS[one], one) for one in offered]
             self.page.area.value = offered[0]
-        self._set_area(EXAMPLES.get(key))
+        self._outline(example)
 
     def _on_area(self, change: Any) -> None:
         if self._muted or self._raster is None:
             return
-        chosen = change["new"]
-        example = EXAMPLES.get(str(self.page.raster.value))
-        self._set_area(example if chosen == EXAMPLE else None)
-        if chosen != DRAWN:
-            self.map.look_at(self._area or self._raster.bounds)
+        if change["new"] != DRAWN:
+            self.map.clear_drawn()
+        self._outline(self._example() if change["new"] == EXAMPLE else None)
 
-    def _on_draw(self, area: Bounds | None) -> None:
-        with self._silence():
-            self.page.area.value = DRAWN if area else ALL
+    def _outline(self, area: Bounds | None) -> None:
+        self.map.show_area(area)
         self._set_area(area)
 
-    def _set_area(self, area: Bounds | None) -> None:
-        self._area = area
-        if self._raster is None:
-            return
+    def _on_draw(self, area: Bounds | None) -> None:
+        if area is not None:
+            self.map.show_area(None, stay=True)
+            with self._silence():
+                self.page.area.value = DRAWN
         if self.page.area.value == DRAWN:
-            if area is None:
-                words_ = "Draw a rectangle: press the square at the left of the map, then drag."
-                self.page.area_note.value = _hint(words_)
-                return self._enable()
-        else:
-            self.map.show_area(area)
-        try:
-            self.page.area_note.value = _hint(words.area_line(self._raster, area))
-        except GeodlError:
-            self._area = None
-            self.page.area_note.value = words.note_html(
-                "That area lies outside the raster: draw one that meets it.", "bad"
-            )
-        return self._enable()
+            self._set_area(area)
+
+    def _set_area(self, area: Bounds | None) -> None:
+        outside = area is not None and not self._meets(area)
+        self._area = None if outside else area
+        self.page.area_note.value = self._area_words(outside)
+        self._enable()
+
+    def _area_words(self, outside: bool) -> str:
+        if outside:
+            words_ = "That area lies outside the raster: draw one that meets it."
+            return words.note_html(words_, "bad")
+        drawn = self.page.area.value == DRAWN
+        if self._raster is None:
+            return ""
+        if drawn and self._area is None:
+            return _hint("Choose the square at the left of the map, then drag over the map.")
+        size = words.area_line(self._raster, self._area)
+        return _hint(f"{size}: the box around what you drew" if drawn else size)
 
     # Running.
 
@@ -408,7 +429,7 @@ class App:
             table = words.areas_html(class_areas(result))
         else:
             table = ""
-        self.map.show_result(result)
+        self.map.show_result(result, job.model)
         self.page.result.value = f"<h2>Result</h2>{table}"
         self.page.downloads.formats = [
             {"ending": ending, "label": label, "title": title}
@@ -456,7 +477,17 @@ class App:
         if self._key_of(job) != self.page.raster.value or self._raster is None:
             self._choose_raster(self._key_of(job))
         self._list_models(job.model)
+        self._show_area_of(job)
         self._attach(job)
+
+    def _show_area_of(self, job: RemoteJob) -> None:
+        """Have the choice of the area say what a job computed."""
+        area = job.extent
+        kind = ALL if area is None else EXAMPLE if area == self._example() else DRAWN
+        self.map.clear_drawn()
+        with self._silence():
+            self.page.area.value = kind
+        self._outline(area)
 
     def _key_of(self, job: RemoteJob) -> str:
         return next(iter(job.raster.values()), "")
@@ -515,4 +546,4 @@ def _number(text: str) -> float | None:
 def _hint(text: str) -> str:
     from html import escape  # noqa: PLC0415
 
-    return f"<div class='geodl-hint'>{escape(text)}</div>"
+    return f"<div class='geoapp-hint'>{escape(text)}</div>"

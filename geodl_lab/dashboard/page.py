@@ -15,11 +15,11 @@ EXAMPLE, ALL, DRAWN = "example", "all", "drawn"
 AREAS = {EXAMPLE: "Example", ALL: "All of it", DRAWN: "Drawn"}
 
 LEAD = (
-    "<h1>Map a raster</h1><div class='geodl-lead'>Choose a raster and a model, draw an area, "
+    "<h1>Map a raster</h1><div class='geoapp-lead'>Choose a raster and a model, draw an area, "
     "press Run.</div>"
 )
 EMPTY = (
-    "<h2>Result</h2><div class='geodl-hint'>Nothing yet. Press Run: the classes or objects appear "
+    "<h2>Result</h2><div class='geoapp-hint'>Nothing yet. Press Run: the classes or objects appear "
     "on the map, and their areas or counts here.</div>"
 )
 
@@ -58,7 +58,7 @@ class Page:
         self.history = widgets.Select(description="Earlier runs", options=[])
         self.open_run = widgets.Button(description="Open this run", disabled=True)
         self.downloads = download
-        self.run.add_class("geodl-run")
+        self.run.add_class("geoapp-run")
         self.box = self._laid_out(map, upload, address)
 
     def _laid_out(self, map: Any, upload: Any, address: Any) -> widgets.Box:
@@ -66,27 +66,27 @@ class Page:
         options = _folded("Options", self.device, self.threshold, self.tta)
         self.options_box = options
         controls = _group(
-            "geodl-controls",
+            "geoapp-controls",
             _html(LEAD),
-            _group("geodl-group", self.raster, self.raster_note, upload, path),
-            _group("geodl-group", self.model, self.card),
-            _group("geodl-group", self.area, self.area_note),
-            _group("geodl-group", options),
+            _group("geoapp-group", self.raster, self.raster_note, upload, path),
+            _group("geoapp-group", self.model, self.card),
+            _group("geoapp-group", self.area, self.area_note),
+            _group("geoapp-group", options),
             _group(
-                "geodl-group",
-                _group("geodl-row", self.run, self.cancel),
+                "geoapp-group",
+                _group("geoapp-row", self.run, self.cancel),
                 self.progress,
                 self.status,
             ),
         )
         stage = _group(
-            "geodl-stage",
+            "geoapp-stage",
             map,
-            _group("geodl-result", self.result, self.downloads),
-            _group("geodl-group", self.history, self.open_run),
+            _group("geoapp-result", self.result, self.downloads),
+            _group("geoapp-group", self.history, self.open_run),
         )
         style = widgets.HTML(f"<style>{CSS.read_text(encoding='utf-8')}</style>")
-        return widgets.VBox([style, address, _group("geodl-app", controls, stage)])
+        return widgets.VBox([style, address, _group("geoapp-app", controls, stage)])
 
 
 def _html(value: str = "") -> widgets.HTML:
@@ -100,6 +100,6 @@ def _group(name: str, *children: Any) -> widgets.Box:
 
 
 def _folded(title: str, *children: Any) -> widgets.Accordion:
-    fold = widgets.Accordion([_group("geodl-fold", *children)], selected_index=None)
+    fold = widgets.Accordion([_group("geoapp-fold", *children)], selected_index=None)
     fold.set_title(0, title)
     return fold

@@ -1,8 +1,7 @@
-"""The job server of the app: the one that the environment names, else one that all pages share."""
+"""The job server of the app: that of ``geodl app``, else the one of this user, which pages share."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,18 +9,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
+from geodl_lab import settings
 from geodl_lab.dashboard import keeper
 from geodl_lab.demo import demo_scene
 from geodl_lab.errors import GeodlError, OptionError, RunError
 from geodl_lab.job_client import Client, connect
-from geodl_lab.server.options import STATE_FILE
-from geodl_lab.server.tokens import KEY_FILE
-from geodl_lab.settings import models_folder
+from geodl_lab.local_server import find_server as find_local
 
-URL, KEY, CA, DATA = "GEODL_APP_URL", "GEODL_APP_KEY", "GEODL_APP_CA", "GEODL_APP_DATA"
-"""Variables by which ``geodl app`` says where the server is, or who runs Voila where to keep it."""
+URL, KEY, CA = "GEODL_APP_URL", "GEODL_APP_KEY", "GEODL_APP_CA"
+"""Variables by which ``geodl app`` says where the server is."""
 
 DEMO = "demo"
 """The store of the bundled scene."""
@@ -61,7 +59,7 @@ def find_server(
         Of a server that runs; None takes ``GEODL_APP_URL`` and ``GEODL_APP_KEY``, and where these
         are not set the server that all pages of this user share, started if it is not there.
     data_dir
-        The folder of the shared one; None takes ``GEODL_APP_DATA``, else one of this user.
+        The folder of the shared one; None is `settings.jobs_folder`.
     store
         Folders by name whose rasters are offered, beside the bundled scene.
 
@@ -73,14 +71,9 @@ def find_server(
     if url := url or os.environ.get(URL):
         key = os.environ.get(KEY, "") if key is None else key
         return Shared(connect(url, key=key, ca_file=os.environ.get(CA) or None))
-    folder = Path(data_dir or os.environ.get(DATA) or default_folder()).absolute()
+    folder = Path(data_dir or settings.jobs_folder()).absolute()
     stores = {name: Path(path).absolute() for name, path in (store or {}).items()}
-    return _shared(folder, {DEMO: demo_scene().parent, **stores})
-
-
-def default_folder() -> Path:
-    """Return the folder of this user's shared server, beside that of installed models."""
-    return models_folder().parent / "app"
+    return _shared(folder, stores)
 
 
 def _shared(folder: Path, stores: Mapping[str, Path]) -> Shared:
@@ -88,7 +81,8 @@ def _shared(folder: Path, stores: Mapping[str, Path]) -> Shared:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise OptionError(
-            f"the app's folder {folder} cannot be made: {error.strerror}; name another in {DATA}"
+            f"the folder {folder} of jobs cannot be made: {error.strerror}; name another in "
+            "GEODL_JOBS"
         ) from None
     with keeper.starting(folder):
         user = keeper.hold(folder)
@@ -103,16 +97,16 @@ def _shared(folder: Path, stores: Mapping[str, Path]) -> Shared:
 
 def _running(folder: Path) -> Client | None:
     """Return a client of the server that a folder has, None if none answers."""
+    server = find_local(folder)
     try:
-        state: dict[str, Any] = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
-        key = (folder / KEY_FILE).read_text(encoding="ascii").strip()
-        return connect(state["url"], key=key, ca_file=state["ca_file"] or None)
-    except (OSError, ValueError, KeyError, GeodlError):
+        return server and connect(server.url, key=server.api_key, ca_file=server.ca_file or None)
+    except GeodlError:
         return None
 
 
 def _start(folder: Path, stores: Mapping[str, Path]) -> Client:
-    words = [f"{name}={path}" for name, path in stores.items()]
+    offered = {DEMO: demo_scene().parent, **stores}
+    words = [f"{name}={path}" for name, path in offered.items()]
     command = [sys.executable, "-m", "geodl_lab.dashboard.keeper", str(folder), *words]
     log_file = folder / "keeper.log"
     with log_file.open("wb") as log:

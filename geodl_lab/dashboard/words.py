@@ -90,7 +90,7 @@ def card_html(card: Any) -> str:
     )
     about = escape(str(card.get("description") or "")[:LONGEST])
     return (
-        f"<div class='geodl-card'><b>{title}</b><p>{about}</p>{swatches(card.get('classes') or ())}"
+        f"<div class='geoapp-card'><b>{title}</b><p>{about}</p>{swatches(card.get('classes') or ())}"
         f"<details><summary>More about this model</summary><table>{lines}</table></details></div>"
     )
 
@@ -98,11 +98,11 @@ def card_html(card: Any) -> str:
 def swatches(classes: Sequence[Any]) -> str:
     """Return classes as coloured squares with names."""
     boxes = "".join(
-        f"<li><span class='geodl-swatch' style='background:{escape(one['color'])}'></span>"
+        f"<li><span class='geoapp-swatch' style='background:{escape(one['color'])}'></span>"
         f"{escape(str(one['name']))}</li>"
         for one in classes[:30]
     )
-    return f"<ul class='geodl-swatches'>{boxes}</ul>"
+    return f"<ul class='geoapp-swatches'>{boxes}</ul>"
 
 
 def bars_html(rows: Sequence[tuple[str, str, float, str]], caption: str) -> str:
@@ -116,12 +116,12 @@ def bars_html(rows: Sequence[tuple[str, str, float, str]], caption: str) -> str:
         What is measured.
     """
     lines = "".join(
-        f"<tr><th scope='row'><span class='geodl-swatch' style='background:{escape(color)}'></span>"
-        f"{escape(name)}</th><td class='geodl-bar'><div style='width:{100 * part:.1f}%;"
-        f"background:{escape(color)}'></div></td><td class='geodl-number'>{escape(words)}</td></tr>"
+        f"<tr><th scope='row'><span class='geoapp-swatch' style='background:{escape(color)}'></span>"
+        f"{escape(name)}</th><td class='geoapp-bar'><div style='width:{100 * part:.1f}%;"
+        f"background:{escape(color)}'></div></td><td class='geoapp-number'>{escape(words)}</td></tr>"
         for name, color, part, words in rows
     )
-    return f"<table class='geodl-chart'><caption>{escape(caption)}</caption>{lines}</table>"
+    return f"<table class='geoapp-chart'><caption>{escape(caption)}</caption>{lines}</table>"
 
 
 def areas_html(areas: Any) -> str:
@@ -180,7 +180,7 @@ def note_html(words: str, kind: str = "info") -> str:
         return ""
     color = {"info": COLORS["running"], "good": COLORS["succeeded"], "bad": COLORS["failed"]}[kind]
     role = "alert" if kind == "bad" else "status"
-    return f"<div class='geodl-note' role='{role}' style='--accent:{color}'>{escape(words)}</div>"
+    return f"<div class='geoapp-note' role='{role}' style='--accent:{color}'>{escape(words)}</div>"
 
 
 def _amount(row: Any) -> str:

@@ -1,10 +1,10 @@
 // The page's address: which job it is about. In JupyterLab the address is the notebook's own.
-function inLab() {
-  return document.querySelector(".jp-LabShell, #jp-top-panel, #jp-MainLogo") !== null;
+function inVoila() {
+  return document.body.dataset.voila !== undefined;
 }
 
 function show(job) {
-  if (inLab()) return;
+  if (!inVoila()) return;
   const address = new URL(window.location.href);
   if (job) address.searchParams.set("job", job);
   else address.searchParams.delete("job");
@@ -13,7 +13,7 @@ function show(job) {
 
 export default {
   initialize({ model }) {
-    const asked = inLab() ? "" : new URL(window.location.href).searchParams.get("job") || "";
+    const asked = inVoila() ? new URL(window.location.href).searchParams.get("job") || "" : "";
     model.on("change:job", () => show(model.get("job")));
     model.set({ asked, seen: true });
     model.save_changes();

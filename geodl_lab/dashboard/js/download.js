@@ -3,7 +3,7 @@ const PIECE = 4 * 1024 * 1024;
 
 export default {
   render({ model, el }) {
-    el.classList.add("geodl-downloads");
+    el.classList.add("geoapp-downloads");
     let parts = [];
     let busy = null;
 
@@ -12,7 +12,7 @@ export default {
         ...model.get("formats").map(({ ending, label, title }) => {
           const button = document.createElement("button");
           button.type = "button";
-          button.className = "geodl-download";
+          button.className = "geoapp-download";
           button.dataset.ending = ending;
           button.textContent = label;
           button.title = title;

@@ -1,9 +1,9 @@
 // A file that is sent in pieces: Python asks for each, so that no more than one is on its way.
 export default {
   render({ model, el }) {
-    el.classList.add("geodl-upload");
+    el.classList.add("geoapp-upload");
     const label = document.createElement("label");
-    label.className = "geodl-upload-button";
+    label.className = "geoapp-upload-button";
     label.textContent = "Upload a raster";
     const input = document.createElement("input");
     input.type = "file";
@@ -11,7 +11,7 @@ export default {
     label.append(input);
     const note = document.createElement("span");
     note.setAttribute("role", "status");
-    note.className = "geodl-upload-note";
+    note.className = "geoapp-upload-note";
     el.append(label, note);
     let file = null;
 
@@ -31,7 +31,7 @@ export default {
     function words() {
       note.textContent = model.get("words");
       input.disabled = model.get("busy");
-      label.classList.toggle("geodl-busy", model.get("busy"));
+      label.classList.toggle("geoapp-busy", model.get("busy"));
     }
 
     input.addEventListener("change", () => {
