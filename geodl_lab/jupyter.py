@@ -41,7 +41,7 @@ def job_server() -> dict[str, Any]:
         "launcher_entry": {
             "title": "geodl-lab jobs",
             "icon_path": str(ICON),
-            "category": "Other",
+            "category": "Notebook",  # others show no icon
         },
     }
 
@@ -57,6 +57,9 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 def _load_jupyter_server_extension(app: ServerApp) -> None:
     path = url_path_join(app.web_app.settings["base_url"], NAME, "status")
+    # As Voila alone has them, for its own MathJax: in Jupyter it would ask a CDN for an older one.
+    for name in ("mathjax_url", "mathjax_config"):
+        app.web_app.settings.setdefault(name, None)
     app.web_app.add_handlers(".*$", [(path, StatusHandler)])  # type: ignore[no-untyped-call]
 
 

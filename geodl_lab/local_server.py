@@ -7,8 +7,10 @@ it says of itself, and its key, lie in its folder (`settings.jobs_folder`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import secrets
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,6 +69,18 @@ def local_key(folder: Path | None = None) -> str:
         return ""
 
 
+def make_key(folder: Path) -> str:
+    """Return the key of a folder, made where there is none: a log then never shows it."""
+    if key := local_key(folder):
+        return key
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with contextlib.suppress(FileExistsError):  # somebody was quicker: theirs holds
+        descriptor = os.open(folder / KEY_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(32))
+    return local_key(folder)
+
+
 def serve_command(port: int, folder: Path) -> list[str]:
     """Return the command of a server in a folder; the folder one works in is its store ``work``.
 
@@ -82,6 +96,7 @@ def main(port: int) -> None:
     folder = settings.jobs_folder()
     server = find_server(folder)
     if server is None:
+        make_key(folder)
         command = serve_command(port, folder)
         os.execv(command[0], command)
     asyncio.run(_relay(port, server))

@@ -352,11 +352,11 @@ def _compute(
         result = result.assign_coords({product.dim: list(product.channels)})
     result = result.assign_attrs({**product.attrs, **provenance(run)})
     if run.lazy:
-        keep_windowed(result, windowed(run, work))
+        keep_windowed(result, _windowed(run, work, result))
     return result
 
 
-def windowed(run: Run, work: DenseWork) -> Windowed:
+def _windowed(run: Run, work: DenseWork, result: xr.DataArray) -> Windowed:
     """Return how a lazy run's result is computed window by window."""
     if run.snapped is None or run.cells is None:
         rows, columns = (np.arange(side.start, side.stop) for side in run.area.slices_yx)
@@ -364,7 +364,12 @@ def windowed(run: Run, work: DenseWork) -> Windowed:
         down, across = run.snapped.slices_yx
         of_rows, of_columns = snap_indices(run.cells)
         rows, columns = of_rows[down], of_columns[across]
-    return Windowed(run.planned, run.source, work, rows, columns)
+    assert result.chunks is not None
+    channels = np.arange(work.head.channels)
+    heights, widths = result.chunks[-2:]
+    return Windowed(
+        run.planned, run.source, work, rows, columns, channels, chunks=(heights, widths)
+    )
 
 
 def eager_values(run: Run, work: DenseWork) -> np.ndarray:

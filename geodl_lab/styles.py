@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -32,6 +32,9 @@ QUALITATIVE = (
     "#9c755f", "#bab0ac",
 )  # fmt: skip
 """Colours of classes whose raster says none (Tableau 10)."""
+
+OBJECT = "#ffe600"
+"""Colour of objects of one label: seen on any picture of the ground."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +229,7 @@ def style_of(
     if len(chosen) == 3:
         low, high = zip(*ends, strict=True)
         return TrueColor(low, high, (chosen[0], chosen[1], chosen[2]), raster.nodata)
-    colormap = "viridis" if _is_result(raster) else "gray"
+    colormap = "viridis" if is_result(raster) else "gray"
     label = _label(raster, chosen[0])
     return Ramp(*ends[0], label, colormap, chosen[0], raster.nodata)
 
@@ -243,6 +246,19 @@ def known_classes(raster: Raster) -> tuple[LabelClass, ...]:
         return classes_of(attrs)
     except (ModelError, ValueError, TypeError):  # codes of others
         return ()
+
+
+def is_result(raster: Raster) -> bool:
+    """Tell whether a raster holds what a model answered, other than classes."""
+    return "geodl_model" in raster.array.attrs and raster.array.dtype.kind == "f"
+
+
+def label_colors(labels: Iterable[str]) -> dict[str, str]:
+    """Return the colour (``#rrggbb``) of each label of objects, by name; one alone is bright."""
+    names = sorted(set(labels))
+    if len(names) == 1:
+        return {names[0]: OBJECT}
+    return dict(zip(names, itertools.cycle(QUALITATIVE), strict=False))
 
 
 def shown_pixels(values: np.ndarray, bands: Sequence[int], nodata: float | None) -> np.ndarray:
@@ -308,7 +324,7 @@ def _spread(size: int, side: int) -> list[int]:
 def _chosen(raster: Raster, bands: Sequence[int] | None) -> tuple[int, ...]:
     """Return the channels to show, from 0: one or three."""
     count = len(raster.array)
-    three = count >= 3 and not _is_result(raster)
+    three = count >= 3 and not is_result(raster)
     chosen = list(bands) if bands is not None else [1, 2, 3] if three else [1]
     if len(chosen) not in (1, 3) or not all(1 <= band <= count for band in chosen):
         raise OptionError(
@@ -325,7 +341,7 @@ def _ends(
     if stretch is not None:
         return [_checked(stretch)] * len(bands)
     attrs = raster.array.attrs
-    if _is_result(raster) and {"valid_min", "valid_max"} <= attrs.keys():
+    if is_result(raster) and {"valid_min", "valid_max"} <= attrs.keys():
         return [_apart(float(attrs["valid_min"]), float(attrs["valid_max"]))] * len(bands)
     if raster.array.dtype == np.uint8 and raster.crs is None and raster.transform.is_identity:
         return [(0.0, 255.0)] * len(bands)  # a photo has been made for eyes
@@ -345,20 +361,25 @@ def _checked(stretch: Any) -> tuple[float, float]:
     return low, high
 
 
-def _is_result(raster: Raster) -> bool:
-    return "geodl_model" in raster.array.attrs and raster.array.dtype.kind == "f"
-
-
 def _label(raster: Raster, band: int) -> str:
     """Say what one band is, with its unit."""
     array = raster.array
     what = "" if array.name is None else str(array.name)
-    if _is_result(raster) and array.dims[0] in array.coords and len(array) > 1:
-        what = f"{what} of {array.coords[array.dims[0]].values[band]}".removeprefix("value of ")
-    elif not _is_result(raster):
+    if not is_result(raster):
         what = raster.band_names[band] or what or f"band {band + 1}"
+    elif part := _part(raster, band):
+        what = f"{what or 'value'} of {part}".removeprefix("value of ")
     units = array.attrs.get("units")
     return f"{what} ({units})" if isinstance(units, str) and units else what
+
+
+def _part(raster: Raster, band: int) -> str:
+    """Return the class or quantity that one band of a result is of; "" where there is one alone."""
+    array = raster.array
+    for dim in ("class", "value"):
+        if dim in array.coords and array.coords[dim].dtype.kind in "UO":
+            return str(np.atleast_1d(array.coords[dim].values)[band])
+    return raster.band_names[band]
 
 
 def _apart(low: float, high: float) -> tuple[float, float]:

@@ -39,7 +39,7 @@ class ArrayBlocks:
 
     raster: Raster
     costly: bool = False
-    at_once: int = 1
+    at_once: int = 2
 
     @property
     def shape_yx(self) -> tuple[int, int]:
@@ -94,7 +94,7 @@ class ModelBlocks:
     @property
     def channels(self) -> int:
         """Number of channels of a block."""
-        return self.windowed.work.head.channels
+        return len(self.windowed.channels)
 
     @property
     def at_once(self) -> int:

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from geodl_lab.maps.feed import Feed
 from geodl_lab.maps.layers import Layer, ObjectLayer, RasterLayer
 from geodl_lab.maps.places import TILE, Place
-from geodl_lab.maps.shapes import map_geometries
+from geodl_lab.maps.shapes import PLAIN, map_geometries
 from geodl_lab.maps.tiles import TileId
 from geodl_lab.styles import Bar
 
@@ -86,7 +86,7 @@ def drawn(place: Place, layer: ObjectLayer) -> Image.Image:
     pen = ImageDraw.Draw(image)
     labels = layer.frame.get("label", [""] * len(layer.frame))
     for shape, label in zip(map_geometries(layer.frame), labels, strict=True):
-        color = layer.colors.get(str(label), "#ffd400")
+        color = layer.colors.get(str(label), PLAIN)
         for part in shapely.get_parts(shape):
             _draw_part(pen, place.on_screen(shapely.get_coordinates(part)), part, color)
     return image

@@ -24,13 +24,14 @@ from geodl_lab.maps.live_objects import LiveObjects
 from geodl_lab.maps.places import Bounds, Place, fitting, geometry_to
 from geodl_lab.maps.rasters import answer, named, raster_layer, restyled
 from geodl_lab.maps.saving import KINDS, contents
-from geodl_lab.maps.shapes import as_frame, frame_bounds, label_colors
+from geodl_lab.maps.shapes import as_frame, frame_bounds, frame_colors
 from geodl_lab.maps.stack import Stack
 from geodl_lab.maps.tile_layer import TileLayer
 from geodl_lab.packages import open_model
 from geodl_lab.raster import as_raster
 from geodl_lab.runtime import Model
 from geodl_lab.staging import check_ending, staged
+from geodl_lab.styles import label_colors
 
 LOGGER = logging.getLogger("geodl_lab")
 
@@ -349,7 +350,7 @@ class Explorer(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
         self, frame: geopandas.GeoDataFrame, key: str, name: str, looks: dict[str, Any]
     ) -> Explorer:
         self._enter(frame.crs is None)
-        bounds, colors = frame_bounds(frame), label_colors(frame)
+        bounds, colors = frame_bounds(frame), frame_colors(frame)
         return self._put(
             _made(
                 ObjectLayer,
@@ -386,7 +387,7 @@ class Explorer(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
         )  # fmt: skip
         self._enter(live.run.raster.crs is None)
         bounds = live.bounds
-        colors = {label.name: label.color for label in live.model.package.classes}
+        colors = label_colors([label.name for label in live.model.package.classes])
         nothing = live.nothing
         layer = _made(
             ObjectLayer, looks=own, id=key, name=name, bounds=bounds, frame=nothing, colors=colors

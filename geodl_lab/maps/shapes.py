@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -13,9 +12,10 @@ import shapely
 
 from geodl_lab.errors import OptionError
 from geodl_lab.maps.places import Bounds, bounds_of, to_map
+from geodl_lab.styles import label_colors
 
-COLORS = ("#ffd400", "#00c2ff", "#ff4fa3", "#7dff5a", "#ff8c1a", "#b388ff", "#00e0b0", "#ff5a4f")
-"""Bright, as objects lie on dark images; the colours of labels in their order."""
+PLAIN = "#ffe600"
+"""Colour of a label that has none."""
 
 SAID = 8
 """Columns of an object that are said of it."""
@@ -49,12 +49,10 @@ def as_frame(data: Any, crs: Any) -> geopandas.GeoDataFrame:
     return data[~empty]
 
 
-def label_colors(frame: geopandas.GeoDataFrame) -> dict[str, str]:
+def frame_colors(frame: geopandas.GeoDataFrame) -> dict[str, str]:
     """Return the colour of each label, in order; objects without labels have the first."""
-    if "label" not in frame.columns:
-        return {"": COLORS[0]}
-    labels = sorted({str(label) for label in frame["label"]})
-    return dict(zip(labels, itertools.cycle(COLORS), strict=False))
+    labels = map(str, frame["label"]) if "label" in frame.columns else [""]
+    return label_colors(labels)
 
 
 def map_geometries(frame: geopandas.GeoDataFrame) -> np.ndarray:
@@ -84,14 +82,8 @@ def _properties(frame: geopandas.GeoDataFrame, colors: Mapping[str, str]) -> lis
     names += [name for name in frame.columns if name not in {*names, frame.geometry.name}]
     columns = [[_plain(value) for value in frame[name]] for name in names[:SAID]]
     rows = zip(*columns, strict=True) if columns else [()] * len(frame)
-    first = next(iter(colors.values()), COLORS[0])
-    return [
-        {
-            **(about := dict(zip(names, row, strict=False))),
-            "color": colors.get(str(about.get("label", "")), first),
-        }
-        for row in rows
-    ]
+    made = [dict(zip(names, row, strict=False)) for row in rows]
+    return [{**about, "color": colors.get(str(about.get("label", "")), PLAIN)} for about in made]
 
 
 def _plain(value: Any) -> Any:

@@ -16,15 +16,12 @@ from geodl_lab.maps.blocks import ArrayBlocks, ModelBlocks, Overview
 from geodl_lab.maps.frames import Frame
 from geodl_lab.raster import Raster, as_raster
 from geodl_lab.styles import Classes, Style, style_of
-from geodl_lab.windowed import windowed_of
+from geodl_lab.windowed import needs_model, windowed_of
 
 OVERVIEWS = (8, 32, 128, 512)
 """Pixels a pixel of an overview; those are made that are larger than `SMALLEST` pixels a side."""
 
 SMALLEST = 512
-
-ALL_BANDS = 16
-"""Of a raster with more bands, only those that are shown are read."""
 
 
 class Blocks(Protocol):
@@ -152,17 +149,25 @@ def view_of(
     """
     raster = as_raster(data)
     style = style_of(data, bands=bands, stretch=stretch)
-    name = name or (str(data.name) if getattr(data, "name", None) is not None else "raster")
     windowed = None if isinstance(data, xr.Dataset) else windowed_of(data)
     blocks: Blocks = (
-        ModelBlocks(windowed)
-        if windowed is not None
-        else ArrayBlocks(raster, costly=raster.lazy and "geodl_model" in raster.array.attrs)
+        ArrayBlocks(raster, costly=needs_model(raster.array))
+        if windowed is None
+        else ModelBlocks(windowed)
     )
     return View(
-        name, blocks, raster.crs, raster.transform, style, _overviews(raster, blocks, style),
-        _channel_names(raster),
+        name or _name(raster), blocks, raster.crs, raster.transform, style,
+        _overviews(raster, blocks, style), _channel_names(raster),
     )  # fmt: skip
+
+
+def _name(raster: Raster) -> str:
+    """Return the name of the model where one made the raster, else the raster's own."""
+    own = "raster" if raster.array.name is None else str(raster.array.name)
+    model = str(raster.array.attrs.get("geodl_model", ""))
+    if not model:
+        return own
+    return model if own == "class" else f"{model} {own}"
 
 
 def _overviews(raster: Raster, blocks: Blocks, style: Style) -> tuple[Overview, ...]:

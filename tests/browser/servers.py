@@ -50,6 +50,7 @@ def environment(folder: Path) -> dict[str, str]:
     for name, values in LAB_SETTINGS.items():
         _write(folder / "settings" / f"{name}.jupyterlab-settings", values)
     path = os.pathsep.join([str(ROOT), *_installed(folder), os.environ.get("PYTHONPATH", "")])
+    places["GEODL_JOBS"] = "jobs"
     own = {name: str(folder / place) for name, place in places.items()}
     return {**os.environ, **own, "PYTHONPATH": path.rstrip(os.pathsep)}
 
@@ -59,10 +60,10 @@ def _installed(folder: Path) -> list[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     shared = project["tool"]["hatch"]["build"]["targets"]["wheel"].get("shared-data", {})
     for source, target in shared.items():
-        place = folder / "config" / Path(target).relative_to("etc/jupyter")
-        place.parent.mkdir(parents=True, exist_ok=True)
+        target = target.replace("etc/jupyter", "config").replace("share/jupyter", "data")
         copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
-        copy(ROOT / source, place)
+        (folder / target).parent.mkdir(parents=True, exist_ok=True)
+        copy(ROOT / source, folder / target)
     try:
         metadata.distribution("geodl-lab")
     except metadata.PackageNotFoundError:

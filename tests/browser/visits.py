@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,21 +16,14 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, W
 
 ROOT = Path(__file__).parents[2]
 RUN_MS = 240_000  # for a notebook to run through, on two busy cores
-PAINT_MS = 60_000
-
-# What a browser may ask beyond this machine: nothing gets there, as no name has an address.
-ICONS = "https://cdn.jsdelivr.net/npm/@fortawesome/fontawesome-free@%5E5/css/"
-ASKED: dict[str, str] = {
-    f"{ICONS}all.min.css": "Voila's template asks for a style of icons that we do not use",
-    f"{ICONS}v4-shims.min.css": "the same, for older names",
-}
+PAINT_S = 60
 
 # Console errors that are not ours: a pattern, and whose they are.
 ALLOWED: dict[str, str] = {
     r"Unsatisfied version .* of shared singleton": "Voila is built with an older JupyterLab",
 }
 
-WIDTHS = """Promise.all([...document.querySelectorAll(SELECTOR)].map(
+WIDTHS = """images => Promise.all(images.map(
     image => image.decode().then(() => image.naturalWidth, () => 0)))"""
 
 RUN_ALL = """async () => {
@@ -65,7 +59,7 @@ class Visit:
     thrown
         Exceptions that no script caught.
     foreign
-        Addresses beyond this machine that it asked for, and may not.
+        Addresses beyond this machine that it asked for: there must be none.
     """
 
     page: Page
@@ -84,14 +78,14 @@ class Visit:
         return visit
 
     def _hear(self, message: ConsoleMessage) -> None:
-        if message.type != "error" or message.location.get("url") in ASKED:
+        if message.type != "error":
             return
         if not any(re.search(pattern, message.text) for pattern in ALLOWED):
             self.console.append(f"{message.text} ({message.location.get('url')})")
 
     def _ask(self, request: Request | WebSocket) -> None:
         host = urlsplit(request.url).hostname
-        if host not in {None, "127.0.0.1", "localhost"} and request.url not in ASKED:
+        if host not in {None, "127.0.0.1", "localhost"}:
             self.foreign.append(request.url)
 
     def check(self) -> None:
@@ -127,18 +121,14 @@ class Visit:
 
     def painted_images(self, selector: str = "img") -> list[int]:
         """Return the widths of images in pixels of their own; 0 is one that is not painted."""
-        return self.page.evaluate(WIDTHS.replace("SELECTOR", repr(selector)))
+        return self.page.locator(selector).evaluate_all(WIDTHS)
 
     def wait_painted(self, selector: str = "img", *, least: int = 1) -> None:
         """Wait until there are so many images and all of them are painted."""
-        self.page.wait_for_function(
-            """([selector, least]) => {
-                const images = [...document.querySelectorAll(selector)];
-                return images.length >= least && images.every(one => one.naturalWidth > 0);
-            }""",
-            arg=[selector, least],
-            timeout=PAINT_MS,
-        )
+        deadline = time.monotonic() + PAINT_S
+        while len(widths := self.painted_images(selector)) < least or min(widths) == 0:
+            assert time.monotonic() < deadline, f"{selector}: images of widths {widths}"
+            self.page.wait_for_timeout(100)
 
     def colors(self) -> np.ndarray:
         """Return the colours that are on the screen, (height, width, 3) uint8, from a picture."""
@@ -149,11 +139,11 @@ class Visit:
         red, green, blue = self.colors()[int(y), int(x)]
         return int(red), int(green), int(blue)
 
-    def keep(self, name: str, *, full_page: bool = False) -> None:
+    def keep(self, name: str, *, full_page: bool = False, page: Page | None = None) -> None:
         """Keep a picture of what is to be seen, where the CI keeps what it makes."""
         folder = pictures()
         if folder is not None:
-            self.page.screenshot(path=folder / f"{name}.png", full_page=full_page)
+            (page or self.page).screenshot(path=folder / f"{name}.png", full_page=full_page)
 
 
 def pictures() -> Path | None:

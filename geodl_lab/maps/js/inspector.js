@@ -28,10 +28,17 @@ class Inspector {
     for (const { layer, properties } of touched) this.body.append(objectTable(layer, properties));
     this.waiting = make("p", { class: "geodl-note" }, "Reading …");
     this.body.append(this.waiting);
-    this.popup = window.L.popup({ maxWidth: 300, maxHeight: 260, autoPanPadding: [60, 20] })
+    this.popup = window.L.popup(this.shape())
       .setLatLng(place).setContent(this.body).openOn(map);
     this.asked = String(Math.random());
     this.stage.say("inspect", { asked: this.asked, place: [place.lng, place.lat] });
+  }
+
+  // Beside the tools at the left, and below the top.
+  shape() {
+    const { x, y } = this.stage.map.getSize();
+    const sides = { autoPanPaddingTopLeft: [56, 10], autoPanPaddingBottomRight: [10, 30] };
+    return { minWidth: 220, maxWidth: Math.min(330, x - 110), maxHeight: y - 110, ...sides };
   }
 
   show({ asked, place, layers }) {

@@ -18,6 +18,8 @@ class Tools {
       this.ruler, this.saver, this.full, this.menu,
     );
     this.control = addControl(stage.map, this.bar, "topleft");
+    // Above Geoman's tools, which are put at the end anew whenever one of them is used.
+    this.bar.parentNode.querySelector(".leaflet-control-zoom")?.after(this.bar);
     this.readout = make("div", { class: "geodl-readout", hidden: true, role: "status" });
     this.shown = addControl(stage.map, this.readout, "bottomleft");
     this.line = window.L.polygon([], { color: "#b3004b", weight: 3, fillOpacity: 0.1, dashArray: "4" });
