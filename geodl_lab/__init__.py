@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         probabilities_file,
         regress_file,
     )
+    from geodl_lab.job_client import connect
+    from geodl_lab.maps.explorer import Explorer, explore
     from geodl_lab.objects import detect
     from geodl_lab.options import Options
     from geodl_lab.outputs import save
@@ -42,16 +44,19 @@ if TYPE_CHECKING:
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 _HOME = {
+    "Explorer": "maps.explorer",
     "Options": "options",
     "change": "pixels",
     "class_areas": "totals",
     "classify": "pixels",
     "classify_file": "files",
+    "connect": "job_client",
     "demo_scene": "demo",
     "detect": "objects",
     "detect_file": "files",
     "entropy": "pixels",
     "entropy_file": "files",
+    "explore": "maps.explorer",
     "export_training_data": "exports.training_data",
     "from_torch": "packages",
     "label_counts": "totals",
@@ -72,11 +77,11 @@ _HOME = {
 }
 
 __all__ = [
-    "Options", "__version__", "change", "class_areas", "classify", "classify_file",
-    "demo_scene", "detect", "detect_file", "entropy", "entropy_file", "export_training_data",
-    "from_torch", "label_counts", "list_models", "open_model", "open_raster", "plot",
-    "plot_side_by_side", "probabilities", "probabilities_file", "recognize", "regress",
-    "regress_file", "save", "serve", "stack_dates", "to_cell_size",
+    "Explorer", "Options", "__version__", "change", "class_areas", "classify", "classify_file",
+    "connect", "demo_scene", "detect", "detect_file", "entropy", "entropy_file", "explore",
+    "export_training_data", "from_torch", "label_counts", "list_models", "open_model",
+    "open_raster", "plot", "plot_side_by_side", "probabilities", "probabilities_file",
+    "recognize", "regress", "regress_file", "save", "serve", "stack_dates", "to_cell_size",
 ]  # fmt: skip
 
 

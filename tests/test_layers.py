@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1] / "geodl_lab"
 # From the bottom up; a module imports from lower rows only (within a folder, freely downwards).
 ROWS = (
     ("errors", "checks", "settings", "_version", "nets", "nodata", "quads", "html_pieces"),
-    ("addresses", "grid", "inputs", "decoders", "devices", "json_fields"),
+    ("addresses", "grid", "local_server", "inputs", "decoders", "devices", "json_fields"),
     ("package", "deepomatic_spec"),
     ("masks", "runtime", "bands", "checkpoints"),
     ("detections", "options", "staging"),
@@ -40,6 +40,8 @@ ROWS = (
     ("demo",),
     ("maps",),
     ("accessor",),
+    ("job_wire", "job_html", "job_files", "remote_rasters"),
+    ("remote_jobs",),
     ("job_client", "jupyter"),
     ("jobs",),
     ("server",),
