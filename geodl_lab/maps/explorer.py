@@ -87,7 +87,7 @@ class Explorer(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
         self._live: dict[str, LiveObjects] = {}
         self._keep_place = center is not None or zoom is not None
         self._place: Place | None = None
-        self._worker = ThreadPoolExecutor(1, "geodl-map")
+        self._worker = ThreadPoolExecutor(2, "geodl-map")
         self.tiles = TileLayer(self._hear, map=f"IPY_MODEL_{self.model_id}")
         self.feed = Feed(self.tiles.tell)
         self.stack = Stack(self._publish)
