@@ -21,5 +21,5 @@ def test_a_basemap_is_a_base_layer(basemap):
 
 @pytest.mark.parametrize("basemap", ["http://127.0.0.1/tiles", 7, {"name": "x"}])
 def test_what_is_no_basemap_is_refused(basemap):
-    with pytest.raises(OptionError, match="is not possible; give one as ipyleaflet.basemaps"):
+    with pytest.raises(OptionError, match="is not possible; give one as ipyleaflet"):
         basemap_layer(basemap)

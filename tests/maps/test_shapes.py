@@ -15,7 +15,10 @@ UTM = "EPSG:26911"
 
 
 def frame(**columns):
-    shapes = [shapely.box(400_000, 3_700_000, 400_010, 3_700_010), shapely.Point(400_020, 3_700_020)]
+    shapes = [
+        shapely.box(400_000, 3_700_000, 400_010, 3_700_010),
+        shapely.Point(400_020, 3_700_020),
+    ]
     return geopandas.GeoDataFrame(columns, geometry=shapes, crs=UTM)
 
 
