@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from geodl_lab.maps.explorer import Explorer
 
 Message = dict[str, Any]
-Page = Callable[["Explorer", Message], None]
+Page = Callable[[Any, Message], None]
+"""Answers a message; takes the `Explorer`."""
 
 
 def hello(explorer: Explorer, said: Message) -> None:

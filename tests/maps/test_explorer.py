@@ -11,7 +11,7 @@ import xarray as xr
 import geodl_lab
 from geodl_lab.errors import OptionError, OutputError
 from geodl_lab.maps.explorer import Explorer, explore
-from geodl_lab.testing import ScoreNet, make_raster, wrap
+from geodl_lab.testing import RegionDetector, ScoreNet, make_raster, paint, wrap
 
 
 def test_layers_lie_in_the_order_they_came(explorer, land):
@@ -158,3 +158,22 @@ def test_explore_takes_a_model():
     explorer = explore(wrap(np.zeros((3, 64, 64), "uint8")), model=model)
     assert explorer.names == ["raster", "net"]
     explorer.close()
+
+
+def test_a_live_detector_looks_again_when_it_is_shown(explorer, monkeypatch):
+    facts = {"bands": 1, "classes": ["thing"], "window": 64, "max_object": 16}
+    model = geodl_lab.from_torch(RegionDetector(), "detect", **facts)
+    explorer.add(paint((64, 64), [(10, 10, 20, 20)]), model=model, name="Things")
+    (live,) = explorer._live.values()
+    seen = []
+    monkeypatch.setattr(live, "look_at", seen.append)
+    explorer.change("Things", visible=False)
+    assert seen == []
+    explorer.change("Things", visible=True)
+    assert seen == [explorer.place.bounds]
+
+
+def test_no_objects_do_not_say_what_is_seen(explorer):
+    none = geopandas.GeoDataFrame({"label": []}, geometry=[], crs="EPSG:26911")
+    explorer.add(none, name="None")
+    assert explorer.tiles.fit is None and explorer.names == ["None"]
