@@ -29,7 +29,7 @@ from geodl_lab.dashboard.transfers import FileDownload, FileUpload, Sink
 from geodl_lab.demo import demo_scene
 from geodl_lab.errors import GeodlError, OptionError
 from geodl_lab.job_client import Client, stored
-from geodl_lab.maps.shapes import label_colors
+from geodl_lab.maps.shapes import frame_colors
 from geodl_lab.outputs import classes_of
 from geodl_lab.raster import Raster, area_window, as_raster
 from geodl_lab.remote_jobs import KINDS, RemoteJob
@@ -441,7 +441,7 @@ class App:
         if self.job is not job:
             return
         if not isinstance(result, xr.DataArray):
-            table = words.counts_html(label_counts(result), label_colors(result))
+            table = words.counts_html(label_counts(result), frame_colors(result))
         elif classes_of(result.attrs):
             table = words.areas_html(class_areas(result))
         else:
