@@ -49,8 +49,8 @@ def test_the_key_goes_in_a_header_and_never_into_the_address(wire):
 
 @pytest.mark.parametrize(
     ("status", "code", "kind"),
-    [(404, 404, AccessError), (200, 498, AccessError), (503, 503, BusyError), (200, 400, OptionError),
-     (507, 507, OutputError), (429, 429, BusyError)],
+    [(404, 404, AccessError), (200, 498, AccessError), (503, 503, BusyError),
+     (200, 400, OptionError), (507, 507, OutputError), (429, 429, BusyError)],
 )  # fmt: skip
 def test_errors_come_in_our_words(wire, status, code, kind):
     one = wire(lambda _: httpx.Response(status, json=told(code, "It is not there; look again.")))

@@ -91,13 +91,21 @@ def _shared(folder: Path, stores: Mapping[str, Path]) -> Shared:
     make_folder(folder)
     with keeper.starting(folder):
         user = keeper.hold(folder)
-        client = _running(folder) or _start(folder, stores)
+        try:
+            client = _running(folder) or _start(folder, stores)
+            _check_stores(client, stores, folder)
+        except BaseException:
+            user.close()
+            raise
+    return Shared(client, user)
+
+
+def _check_stores(client: Client, stores: Mapping[str, Path], folder: Path) -> None:
     if missing := sorted(stores.keys() - set(client.stores())):
         raise OptionError(
             f"the server of {folder} runs without the store {', '.join(missing)}; close the other "
             "pages, wait some minutes, and open this one again"
         )
-    return Shared(client, user)
 
 
 def _running(folder: Path) -> Client | None:
