@@ -6,6 +6,7 @@ import builtins
 import contextlib
 import ipaddress
 import ssl
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,7 @@ class Wire:
             )
         self.url, self.key, self.ca_file = url.rstrip("/"), key, ca_file
         self._http = _session(parts.hostname, key, ca_file)
+        self.close = weakref.finalize(self, self._http.close)
         self._token: str | None = None
 
     def get(self, path: str, **parameters: Any) -> Any:

@@ -145,9 +145,11 @@ def test_what_is_no_raster_is_said_in_a_sentence(open_app, tmp_path, name, words
 def test_an_upload_of_one_band_fits_no_model_and_says_why(open_app, tmp_path):
     with rasterio.open(geodl_lab.demo_scene()) as scene:
         values = scene.read(1, window=rasterio.windows.Window(512, 4096, 64, 64))
-    profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "width": 64, "height": 64}
-    with rasterio.open(tmp_path / "one.tif", "w", crs="EPSG:26911",
-                       transform=rasterio.Affine(0.6, 0, 0, 0, -0.6, 0), **profile) as file:  # fmt: skip
+    profile = {
+        "driver": "GTiff", "dtype": "uint8", "count": 1, "width": 64, "height": 64,
+        "crs": "EPSG:26911", "transform": rasterio.Affine(0.6, 0, 0, 0, -0.6, 0),
+    }  # fmt: skip
+    with rasterio.open(tmp_path / "one.tif", "w", **profile) as file:
         file.write(values, 1)
     seen = open_app()
     seen.page.locator("input[type=file]").set_input_files(tmp_path / "one.tif")
