@@ -29,11 +29,11 @@ from geodl_lab.dashboard.transfers import FileDownload, FileUpload, Sink
 from geodl_lab.demo import demo_scene
 from geodl_lab.errors import GeodlError, OptionError
 from geodl_lab.job_client import Client, stored
-from geodl_lab.maps.shapes import frame_colors
 from geodl_lab.outputs import classes_of
 from geodl_lab.raster import Raster, area_window, as_raster
 from geodl_lab.remote_jobs import KINDS, RemoteJob
 from geodl_lab.remote_rasters import SHARES, RemoteModel, RemoteRaster
+from geodl_lab.styles import label_colors
 from geodl_lab.totals import class_areas, label_counts
 
 LOGGER = logging.getLogger("geodl_lab")
@@ -441,7 +441,8 @@ class App:
         if self.job is not job:
             return
         if not isinstance(result, xr.DataArray):
-            table = words.counts_html(label_counts(result), frame_colors(result))
+            counts = label_counts(result)
+            table = words.counts_html(counts, label_colors(counts["label"]))
         elif classes_of(result.attrs):
             table = words.areas_html(class_areas(result))
         else:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from geodl_lab import settings
-from geodl_lab.dashboard.servers import find_server
+from geodl_lab.dashboard.servers import find_server, make_folder
 from geodl_lab.errors import GeodlError, OptionError, RunError
 from geodl_lab.job_client import Client
 
@@ -54,7 +54,7 @@ def run(
     if importlib.util.find_spec("voila") is None:
         raise OptionError("the app needs Voila; install it: pip install 'geodl-lab[lab,serve]'")
     port, folder = _free(port), (data_dir or settings.jobs_folder()).absolute()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     process = subprocess.Popen(
         [sys.executable, "-m", "voila", str(NOTEBOOK), "--no-browser", f"--port={port}",
          f"--Voila.ip={HOST}", "--Voila.log_level=ERROR"],

@@ -76,7 +76,8 @@ def find_server(
     return _shared(folder, stores)
 
 
-def _shared(folder: Path, stores: Mapping[str, Path]) -> Shared:
+def make_folder(folder: Path) -> None:
+    """Make the folder of a server if it is not there; raises OptionError."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -84,15 +85,27 @@ def _shared(folder: Path, stores: Mapping[str, Path]) -> Shared:
             f"the folder {folder} of jobs cannot be made: {error.strerror}; name another in "
             "GEODL_JOBS"
         ) from None
+
+
+def _shared(folder: Path, stores: Mapping[str, Path]) -> Shared:
+    make_folder(folder)
     with keeper.starting(folder):
         user = keeper.hold(folder)
-        client = _running(folder) or _start(folder, stores)
+        try:
+            client = _running(folder) or _start(folder, stores)
+            _check_stores(client, stores, folder)
+        except BaseException:
+            user.close()
+            raise
+    return Shared(client, user)
+
+
+def _check_stores(client: Client, stores: Mapping[str, Path], folder: Path) -> None:
     if missing := sorted(stores.keys() - set(client.stores())):
         raise OptionError(
             f"the server of {folder} runs without the store {', '.join(missing)}; close the other "
             "pages, wait some minutes, and open this one again"
         )
-    return Shared(client, user)
 
 
 def _running(folder: Path) -> Client | None:
