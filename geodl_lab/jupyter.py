@@ -13,7 +13,7 @@ from jupyter_server.base.handlers import APIHandler
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import url_path_join
 from tornado import web
-from tornado.httpclient import AsyncHTTPClient
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
 from geodl_lab._version import __version__
 from geodl_lab.local_server import PROXIED, find_server, local_key
@@ -90,8 +90,8 @@ async def is_running() -> bool:
     if server is None:
         return False
     options: dict[str, Any] = {"ca_certs": server.ca_file} if server.ca_file else {}
-    client = AsyncHTTPClient()
-    answer = client.fetch(
-        f"{server.url}/health", request_timeout=PATIENCE_S, raise_error=False, **options
-    )
-    return (await answer).code == 200
+    asked = AsyncHTTPClient().fetch(f"{server.url}/health", request_timeout=PATIENCE_S, **options)
+    try:
+        return (await asked).code == 200
+    except (HTTPClientError, OSError):
+        return False
