@@ -225,7 +225,9 @@ class RemoteJob:
         elif kind == "raster":
             job_files.write_raster(self.open(), target, overwrite=overwrite)
         else:
-            job_files.write_objects(self._objects(), target, overwrite=overwrite, image=image)
+            job_files.write_objects(
+                self._objects(), target, overwrite=overwrite, image=image, area=self.extent
+            )
         return target
 
     def piece(self, name: str, start: int, size: int) -> bytes:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,8 @@ class App:
     """
 
     def __init__(self, find: Callable[[], Shared]) -> None:
-        self._find, self._shared = find, None
+        self._find = find
+        self._shared: Shared | None = None
         self._chores = ThreadPoolExecutor(1, "geodl-app")
         self._transfers = ThreadPoolExecutor(1, "geodl-files")
         self._quiet = threading.RLock()
@@ -443,15 +445,8 @@ class App:
             raise OptionError("there is no result; press Run")
         target = Path(self._folder.name) / f"{self.job.name}{ending}"
         if not target.exists():
-            self.job.download(target, image=self._image_of_area())
+            self.job.download(target, image=self._image)
         return target
-
-    def _image_of_area(self) -> xr.DataArray | None:
-        if self._image is None or self.job is None or self.job.extent is None:
-            return None
-        left, bottom, right, top = self.job.extent
-        y = slice(top, bottom) if self._image.y[0] > self._image.y[-1] else slice(bottom, top)
-        return self._image.sel(x=slice(left, right), y=y)
 
     # Earlier runs.
 
@@ -544,6 +539,4 @@ def _number(text: str) -> float | None:
 
 
 def _hint(text: str) -> str:
-    from html import escape  # noqa: PLC0415
-
     return f"<div class='geoapp-hint'>{escape(text)}</div>"

@@ -67,8 +67,8 @@ class Page:
         self.options_box = options
         controls = _group(
             "geoapp-controls",
-            _html(LEAD),
-            _group("geoapp-group", self.raster, self.raster_note, upload, path),
+            _group("geoapp-top", _html(LEAD)),
+            _group("geoapp-group geoapp-first", self.raster, self.raster_note, upload, path),
             _group("geoapp-group", self.model, self.card),
             _group("geoapp-group", self.area, self.area_note),
             _group("geoapp-group", options),
@@ -83,7 +83,7 @@ class Page:
             "geoapp-stage",
             map,
             _group("geoapp-result", self.result, self.downloads),
-            _group("geoapp-group", self.history, self.open_run),
+            _group("geoapp-group geoapp-last", self.history, self.open_run),
         )
         style = widgets.HTML(f"<style>{CSS.read_text(encoding='utf-8')}</style>")
         return widgets.VBox([style, address, _group("geoapp-app", controls, stage)])
@@ -95,7 +95,8 @@ def _html(value: str = "") -> widgets.HTML:
 
 def _group(name: str, *children: Any) -> widgets.Box:
     box = widgets.Box(list(children))
-    box.add_class(name)
+    for one in name.split():
+        box.add_class(one)
     return box
 
 

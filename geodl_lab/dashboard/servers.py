@@ -1,4 +1,4 @@
-"""The job server of the app: that of ``geodl app``, else the one of this user, which pages share."""
+"""The job server of the app: one that is named, else the one of this user, which pages share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from geodl_lab.job_client import Client, connect
 from geodl_lab.local_server import find_server as find_local
 
 URL, KEY, CA = "GEODL_APP_URL", "GEODL_APP_KEY", "GEODL_APP_CA"
-"""Variables by which ``geodl app`` says where the server is."""
+"""Variables that name a server to use instead: its address, key and authority."""
 
 DEMO = "demo"
 """The store of the bundled scene."""
@@ -97,9 +97,10 @@ def _shared(folder: Path, stores: Mapping[str, Path]) -> Shared:
 
 def _running(folder: Path) -> Client | None:
     """Return a client of the server that a folder has, None if none answers."""
-    server = find_local(folder)
+    if (server := find_local(folder)) is None:
+        return None
     try:
-        return server and connect(server.url, key=server.api_key, ca_file=server.ca_file or None)
+        return connect(server.url, key=server.api_key, ca_file=server.ca_file or None)
     except GeodlError:
         return None
 

@@ -20,6 +20,9 @@ MEANS = {
     "recognize": "labels of the whole",
     "regress": "a value for every pixel",
 }
+MOST = 30
+"""Classes that are named on a card."""
+
 LONGEST = 400
 """Characters of a sentence that somebody else wrote."""
 
@@ -89,8 +92,9 @@ def card_html(card: Any) -> str:
         if words
     )
     about = escape(str(card.get("description") or "")[:LONGEST])
+    classes = swatches(card.get("classes") or ())
     return (
-        f"<div class='geoapp-card'><b>{title}</b><p>{about}</p>{swatches(card.get('classes') or ())}"
+        f"<div class='geoapp-card'><b>{title}</b><p>{about}</p>{classes}"
         f"<details><summary>More about this model</summary><table>{lines}</table></details></div>"
     )
 
@@ -98,10 +102,10 @@ def card_html(card: Any) -> str:
 def swatches(classes: Sequence[Any]) -> str:
     """Return classes as coloured squares with names."""
     boxes = "".join(
-        f"<li><span class='geoapp-swatch' style='background:{escape(one['color'])}'></span>"
-        f"{escape(str(one['name']))}</li>"
-        for one in classes[:30]
+        f"<li>{_swatch(one['color'])}{escape(str(one['name']))}</li>" for one in classes[:MOST]
     )
+    if len(classes) > MOST:
+        boxes += f"<li>and {len(classes) - MOST} more</li>"
     return f"<ul class='geoapp-swatches'>{boxes}</ul>"
 
 
@@ -116,9 +120,10 @@ def bars_html(rows: Sequence[tuple[str, str, float, str]], caption: str) -> str:
         What is measured.
     """
     lines = "".join(
-        f"<tr><th scope='row'><span class='geoapp-swatch' style='background:{escape(color)}'></span>"
-        f"{escape(name)}</th><td class='geoapp-bar'><div style='width:{100 * part:.1f}%;"
-        f"background:{escape(color)}'></div></td><td class='geoapp-number'>{escape(words)}</td></tr>"
+        f"<tr><th scope='row'>{_swatch(color)}{escape(name)}</th>"
+        f"<td class='geoapp-bar'><div style='width:{100 * part:.1f}%;"
+        f"background:{escape(color)}'></div></td>"
+        f"<td class='geoapp-number'>{escape(words)}</td></tr>"
         for name, color, part, words in rows
     )
     return f"<table class='geoapp-chart'><caption>{escape(caption)}</caption>{lines}</table>"
@@ -181,6 +186,10 @@ def note_html(words: str, kind: str = "info") -> str:
     color = {"info": COLORS["running"], "good": COLORS["succeeded"], "bad": COLORS["failed"]}[kind]
     role = "alert" if kind == "bad" else "status"
     return f"<div class='geoapp-note' role='{role}' style='--accent:{color}'>{escape(words)}</div>"
+
+
+def _swatch(color: str) -> str:
+    return f"<span class='geoapp-swatch' style='background:{escape(color)}'></span>"
 
 
 def _amount(row: Any) -> str:
