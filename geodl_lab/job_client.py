@@ -115,6 +115,12 @@ class Client:
         """Begin to send a raster whose bytes come bit by bit; raises as `upload`."""
         return Upload(self._wire, name)
 
+    def forget(self, raster: RemoteRaster) -> None:
+        """Have a raster that was sent with this key removed; raises AccessError, OptionError."""
+        if "itemId" not in raster.reference:
+            raise OptionError(f"{raster.name!r} was not sent by .upload(), and is not removed")
+        self._wire.post(f"{USER}/items/{raster.key}/delete", {})
+
     def open(self, raster: RemoteRaster, *, chunks: Any = None) -> xr.DataArray:
         """Open a raster that the server has; its pixels are read as they are wanted.
 

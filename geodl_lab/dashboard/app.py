@@ -29,9 +29,12 @@ from geodl_lab.dashboard.transfers import FileDownload, FileUpload, Sink
 from geodl_lab.demo import demo_scene
 from geodl_lab.errors import GeodlError, OptionError
 from geodl_lab.job_client import Client, stored
+from geodl_lab.maps.shapes import frame_colors
+from geodl_lab.outputs import classes_of
 from geodl_lab.raster import Raster, area_window, as_raster
 from geodl_lab.remote_jobs import KINDS, RemoteJob
 from geodl_lab.remote_rasters import SHARES, RemoteModel, RemoteRaster
+from geodl_lab.totals import class_areas, label_counts
 
 LOGGER = logging.getLogger("geodl_lab")
 
@@ -45,6 +48,9 @@ EXAMPLES: Mapping[str, Bounds] = {
     demo_scene().name: (361704.6, 3765131.4, 362011.8, 3765285.0),
 }
 """A part of a raster that takes some seconds, in its CRS, by the file's name."""
+
+READY = "Ready. Press Run."
+NO_FIT = "This model does not fit the raster: choose another model, or another raster."
 
 TASKS = {
     "classify": "ClassifyPixelsUsingDeepLearning",
@@ -192,7 +198,7 @@ class App:
     def _ready(self) -> None:
         if self._raster is not None and self.page.model.value in self._misfits:
             misfit = self._misfits[self.page.model.value]
-            self._say(misfit, "bad") if misfit else self._say("Ready. Press Run.")
+            self._say(NO_FIT if misfit else READY)
         self._enable()
 
     # Rasters.
@@ -248,18 +254,30 @@ class App:
         self._offer_areas()
 
     def _use_path(self) -> None:
+        """Go on with a raster whose path was typed; the one before stays if that is not there."""
         given = self.page.path.value.strip()
         if not given:
             raise OptionError("type the path of a raster in a store of the server")
         key = given if given.startswith(SHARES) else f"{SHARES}{given.lstrip('/')}"
+        self.client.open(stored(key))
         self._change_raster(key)
 
     def _begin_upload(self, name: str) -> Sink:
         return self.client.begin_upload(name)
 
     def _uploaded(self, raster: RemoteRaster) -> None:
+        self._do(self._take_upload, raster)
+
+    def _take_upload(self, raster: RemoteRaster) -> None:
+        """Go on with a file that came, if it is a raster; else it does not stay."""
+        self._say(f"Opening {raster.name}.")
+        try:
+            self.client.open(raster)
+        except GeodlError:
+            self.client.forget(raster)
+            raise
         self._rasters = {raster.key: raster, **self._rasters}
-        self._do(self._change_raster, raster.key)
+        self._change_raster(raster.key)
 
     # Models.
 
@@ -419,14 +437,11 @@ class App:
     # The result.
 
     def _show_result(self, job: RemoteJob) -> None:
-        from geodl_lab.outputs import classes_of  # noqa: PLC0415  loads torch
-        from geodl_lab.totals import class_areas, label_counts  # noqa: PLC0415
-
         result = job.open()
         if self.job is not job:
             return
         if not isinstance(result, xr.DataArray):
-            table = words.counts_html(label_counts(result))
+            table = words.counts_html(label_counts(result), frame_colors(result))
         elif classes_of(result.attrs):
             table = words.areas_html(class_areas(result))
         else:

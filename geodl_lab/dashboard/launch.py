@@ -54,17 +54,21 @@ def run(
     if importlib.util.find_spec("voila") is None:
         raise OptionError("the app needs Voila; install it: pip install 'geodl-lab[lab,serve]'")
     port, folder = _free(port), (data_dir or settings.jobs_folder()).absolute()
-    shared = find_server(data_dir=folder, store=stores)
-    _warm(shared.client)
-    command = [sys.executable, "-m", "voila", str(NOTEBOOK), "--no-browser"]
-    options = [f"--port={port}", f"--Voila.ip={HOST}", "--Voila.log_level=ERROR"]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     process = subprocess.Popen(
-        [*command, *options], env={**os.environ, "GEODL_JOBS": str(folder)}, cwd=folder
-    )
+        [sys.executable, "-m", "voila", str(NOTEBOOK), "--no-browser", f"--port={port}",
+         f"--Voila.ip={HOST}", "--Voila.log_level=ERROR"],
+        env={**os.environ, "GEODL_JOBS": str(folder)}, cwd=folder,
+    )  # fmt: skip
     try:
+        shared = find_server(data_dir=folder, store=stores)  # while Voila starts
+        _warm(shared.client)
         _wait(process, port)
         say(f"The app is at http://{HOST}:{port}/ (Ctrl-C ends it); its jobs are in {folder}")
         return process.wait()
+    except KeyboardInterrupt:
+        say("The app has ended; jobs that run go on.")
+        return 0
     finally:
         process.terminate()
         process.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -22,8 +23,6 @@ AREA = "area"
 class MapView:
     """A map with one raster, one area and one result.
 
-    Every raster has an `Explorer` of its own: a photo lies on a plane and not on the Earth.
-
     Parameters
     ----------
     drawn
@@ -40,13 +39,14 @@ class MapView:
 
     def show_raster(self, image: xr.DataArray, name: str) -> None:
         """Show a raster instead of all that is there, and all of it."""
-        made = Explorer(height=HEIGHT)
-        made.add(image, name=name)
-        made.on_drawn(lambda: self._on_drawn(made))
-        before, self._map, self._crs, self._result = self._map, made, image.rio.crs, ""
-        self.widget.children = [made]
-        if before is not None:
-            before.close()
+        crs = image.rio.crs
+        if self._map is None or self._map.plane != (crs is None):
+            self._change_map()
+        else:
+            self.clear()
+        assert self._map is not None
+        self._map.add(image, name=name)
+        self._crs = crs
 
     def show_result(self, result: Any, name: str) -> None:
         """Show a raster or objects above the raster, and go there."""
@@ -84,10 +84,19 @@ class MapView:
 
     def clear(self) -> None:
         """Take everything away."""
-        before, self._map, self._result = self._map, None, ""
-        self.widget.children = []
+        self._result = ""
+        if self._map is not None:
+            self._map.clear_drawn()
+            for name in self._map.names:
+                self._map.remove(name)
+
+    def _change_map(self) -> None:
+        """Begin with an empty map, as one map is either of the Earth or of a photo."""
+        before, self._map, self._result = self._map, Explorer(height=HEIGHT), ""
+        self._map.on_drawn(functools.partial(self._on_drawn, self._map))
+        self.widget.children = [self._map]
         if before is not None:
-            before.close()
+            before.feed.close()  # its threads; the page itself lets go of what it showed
 
     def _remove(self, name: str) -> None:
         if self._map is not None and name in self._map.names:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ MEANS = {
 MOST = 30
 """Classes that are named on a card."""
 
+GREY = "#808080"
 LONGEST = 400
 """Characters of a sentence that somebody else wrote."""
 
@@ -140,15 +141,14 @@ def areas_html(areas: Any) -> str:
     return bars_html(rows, "Area of each class")
 
 
-def counts_html(counts: Any) -> str:
-    """Return the table of `geodl_lab.label_counts` as bars."""
-    largest = max([int(n) for n in counts["count"]], default=1)
-    colors = counts["color"] if "color" in counts else ["#b45309"] * len(counts)
+def counts_html(counts: Any, colors: Mapping[str, str]) -> str:
+    """Return the table of `geodl_lab.label_counts` as bars, in the colours of the map."""
+    largest = max((int(n) for n in counts["count"]), default=1)
     rows = [
-        (str(label), str(color), int(n) / largest, f"{int(n):,}")
-        for label, n, color in zip(counts["label"], counts["count"], colors, strict=True)
+        (str(label), colors.get(str(label), GREY), int(n) / largest, f"{int(n):,}")
+        for label, n in zip(counts["label"], counts["count"], strict=True)
     ]
-    return bars_html(rows, "Objects found")
+    return bars_html(rows, "Objects found" if rows else "No objects were found")
 
 
 def history_label(job: RemoteJob, names: dict[str, str]) -> str:

@@ -208,19 +208,21 @@ class Board:
                 self._work(job)
 
     def _next_job(self) -> tuple[Job | None, float | None]:
-        """Return the tile to plan or paint next, or how long to wait: to plan, final, partial."""
-        if self._unplanned:
-            tile = min(self._unplanned, key=lambda tile: self._jobs[tile].away)
-            del self._unplanned[tile]
-            return self._jobs[tile], None
-        if not self._dirty:
-            return None, None
+        """Return the tile to plan or paint next, or how long to wait for it.
+
+        The nearest that is to be planned or painted for good; then those that are not finished.
+        """
         dirty = [self._jobs[tile] for tile in self._dirty]
-        job = next((job for job in dirty if job.final or not job.missing), dirty[0])
+        ready = [job for job in dirty if job.final or not job.missing]
+        ready += [self._jobs[tile] for tile in self._unplanned]
+        job = min(ready or dirty, key=lambda job: job.away if ready else job.painted, default=None)
+        if job is None:
+            return None, None
         early = job.painted + PARTIAL_EVERY - time.monotonic()
-        if early > 0 and job.missing and not job.final:
+        if not ready and early > 0:
             return None, early
-        del self._dirty[job.tile]
+        self._dirty.pop(job.tile, None)
+        self._unplanned.pop(job.tile, None)
         return job, None
 
     def _work(self, job: Job) -> None:
