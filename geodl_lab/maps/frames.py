@@ -245,10 +245,9 @@ class Frame:
         at = self._projected(_web_points(z, x, y, corners), unit)
         if not (np.isfinite(at[0]).all() and np.isfinite(at[1]).all()):
             return None
-        half = _weights(cells // 2, corners)
-        error = max(float(np.abs(half @ v[::2, ::2] @ half.T - v).max()) for v in at) / 4
-        points = _weights(cells, np.arange(TILE) + 0.5)
-        columns, rows = (points @ corner @ points.T for corner in at)
+        half = max(float(np.abs(_between(v[::2, ::2], corners) - v).max()) for v in at)
+        error = half / 4
+        columns, rows = (_between(v, np.arange(TILE) + 0.5) for v in at)
         step = _step(columns, rows)
         return (columns, rows, step) if error <= TOLERANCE * min(1, step) else None
 
@@ -294,15 +293,16 @@ def _applied(transform: Affine, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]
     return a * x + b * y + c, d * x + e * y + f
 
 
-def _weights(cells: int, points: np.ndarray) -> np.ndarray:
-    """Return linear weights (point, corner) of the corners of cells at places in a tile."""
-    place = points * cells / TILE
-    first = np.minimum(place.astype(int), cells - 1)
-    weights = np.zeros((len(points), cells + 1))
-    index = np.arange(len(points))
-    weights[index, first] = first + 1 - place
-    weights[index, first + 1] = place - first
-    return weights
+def _between(corners: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Interpolate values at corners of a tile's cells (n, n) at places along both sides.
+
+    Without matrix products: the threads of a BLAS would wait for those of a model.
+    """
+    place = points * (len(corners) - 1) / TILE
+    first = np.minimum(place.astype(int), len(corners) - 2)
+    share = place - first
+    down = corners[first] + share[:, None] * (corners[first + 1] - corners[first])
+    return down[:, first] + share * (down[:, first + 1] - down[:, first])
 
 
 def _step(columns: np.ndarray, rows: np.ndarray) -> float:
