@@ -253,7 +253,7 @@ class Explorer(Canvas):
         self, frame: geopandas.GeoDataFrame, key: str, name: str, looks: dict[str, Any]
     ) -> Explorer:
         self._enter(frame.crs is None)
-        bounds, colors = frame_bounds(frame), frame_colors(frame)
+        bounds, colors = frame_bounds(frame), frame_colors(frame, taken=self._taken())
         return self._put(
             _made(
                 ObjectLayer,
@@ -290,7 +290,8 @@ class Explorer(Canvas):
         )  # fmt: skip
         self._enter(live.run.raster.crs is None)
         bounds = live.bounds
-        colors = label_colors([label.name for label in live.model.package.classes])
+        labels = [label.name for label in live.model.package.classes]
+        colors = label_colors(labels, taken=self._taken())
         nothing = live.nothing
         layer = _made(
             ObjectLayer, looks=own, id=key, name=name, bounds=bounds, frame=nothing, colors=colors
@@ -300,6 +301,11 @@ class Explorer(Canvas):
         if self._place is not None:
             live.look_at(self._place.bounds)
         return self
+
+    def _taken(self) -> list[str]:
+        """Return the colours of the objects that are on the map."""
+        layers = [layer for layer in self.stack.all() if isinstance(layer, ObjectLayer)]
+        return [color for layer in layers for color in layer.colors.values()]
 
     def _enter(self, plane: bool) -> None:
         """Take the plane of a photo, or the Earth, for a first layer; refuse what fits not."""

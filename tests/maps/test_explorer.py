@@ -177,3 +177,13 @@ def test_no_objects_do_not_say_what_is_seen(explorer):
     none = geopandas.GeoDataFrame({"label": []}, geometry=[], crs="EPSG:26911")
     explorer.add(none, name="None")
     assert explorer.tiles.fit is None and explorer.names == ["None"]
+
+
+def test_two_layers_of_objects_have_colours_of_their_own(explorer):
+    trees = geopandas.GeoDataFrame({"label": ["tree"]}, geometry=[shapely.Point(1, 2)], crs=4326)
+    explorer.add(trees, name="found").add(trees, name="marked")
+    facts = {"bands": 1, "classes": ["tree"], "window": 64, "max_object": 16}
+    model = geodl_lab.from_torch(RegionDetector(), "detect", **facts)
+    explorer.add(paint((64, 64), [(10, 10, 20, 20)]), model=model, name="live")
+    colors = [layer.colors["tree"] for layer in explorer.stack.all()]
+    assert len(set(colors)) == 3
