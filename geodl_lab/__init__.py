@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         probabilities_file,
         regress_file,
     )
+    from geodl_lab.maps.explorer import Explorer, explore
     from geodl_lab.objects import detect
     from geodl_lab.options import Options
     from geodl_lab.outputs import save
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from geodl_lab.recognition import recognize
     from geodl_lab.resample import to_cell_size
     from geodl_lab.server.handle import serve
+    from geodl_lab.totals import class_areas, label_counts
 
 # Huge pages save the page faults of large activations: with them a ResNet-18 U-Net was 1.2 to 1.5
 # times as fast at windows of 1024 px and more. torch asks once, at its first tensor, so this has to
@@ -41,8 +43,10 @@ if TYPE_CHECKING:
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 _HOME = {
+    "Explorer": "maps.explorer",
     "Options": "options",
     "change": "pixels",
+    "class_areas": "totals",
     "classify": "pixels",
     "classify_file": "files",
     "demo_scene": "demo",
@@ -50,8 +54,10 @@ _HOME = {
     "detect_file": "files",
     "entropy": "pixels",
     "entropy_file": "files",
+    "explore": "maps.explorer",
     "export_training_data": "exports.training_data",
     "from_torch": "packages",
+    "label_counts": "totals",
     "list_models": "packages",
     "open_model": "packages",
     "open_raster": "raster",
@@ -68,10 +74,12 @@ _HOME = {
 }
 
 __all__ = [
-    "Options", "__version__", "change", "classify", "classify_file", "demo_scene", "detect",
-    "detect_file", "entropy", "entropy_file", "export_training_data", "from_torch",
-    "list_models", "open_model", "open_raster", "plot", "probabilities", "probabilities_file",
-    "recognize", "regress", "regress_file", "save", "serve", "stack_dates", "to_cell_size",
+    "Explorer", "Options", "__version__", "change", "class_areas", "classify", "classify_file",
+    "demo_scene", "detect", "detect_file", "entropy", "entropy_file", "explore",
+    "export_training_data", "from_torch", "label_counts", "list_models", "open_model",
+    "open_raster", "plot",
+    "probabilities", "probabilities_file", "recognize", "regress", "regress_file", "save",
+    "serve", "stack_dates", "to_cell_size",
 ]  # fmt: skip
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
 
+    from geodl_lab.maps.explorer import Explorer
+
 
 @xr.register_dataset_accessor("dl")
 @xr.register_dataarray_accessor("dl")
@@ -65,6 +67,18 @@ class DeepLearningAccessor:
         from geodl_lab.recognition import recognize  # noqa: PLC0415
 
         return recognize(self._data, model, **options)
+
+    def map(self, *more: Any, **options: Any) -> Explorer:
+        """Show the raster on a live map, and ``more`` above it; see `geodl_lab.explore`."""
+        from geodl_lab.maps.explorer import explore  # noqa: PLC0415
+
+        return explore(self._data, *more, **options)
+
+    def class_areas(self) -> pandas.DataFrame:
+        """Measure how much ground each class covers; see `geodl_lab.class_areas`."""
+        from geodl_lab.totals import class_areas  # noqa: PLC0415
+
+        return class_areas(self._data)
 
     def plot(self, **options: Any) -> Axes:
         """Draw the raster, with a legend where it holds classes; see `geodl_lab.plot`."""

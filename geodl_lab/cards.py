@@ -10,6 +10,7 @@ from typing import Any
 
 from geodl_lab._version import __version__
 from geodl_lab.decoders import EXCLUSIVE_THRESHOLD, TAG_THRESHOLD, Decoder
+from geodl_lab.html_pieces import FOLDED
 from geodl_lab.package import ModelPackage
 from geodl_lab.planning import choose_window
 from geodl_lab.runtime import VIEWS, Closed, Model
@@ -30,9 +31,6 @@ FITS = {
 
 FRAMEWORKS = {"OnnxNetwork": "onnxruntime", "FunctionNetwork": "a Python raster function"}
 """What runs networks that are no modules of torch, by the name of their class."""
-
-FOLDED = 24
-"""Classes up to which all are shown."""
 
 LONGEST = 600
 """Characters of one value that people are shown."""

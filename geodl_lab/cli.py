@@ -291,11 +291,9 @@ def serve(
 @models.command("list")
 def list_models(as_json: AsJson = False) -> None:
     """List the models that can be named: bundled and installed."""
-    from geodl_lab import cards  # noqa: PLC0415
-    from geodl_lab.packages import installed, open_model  # noqa: PLC0415
+    from geodl_lab.packages.registry import model_cards  # noqa: PLC0415
 
-    listed = [cards.card(open_model(name), where="bundled") for name in installed.bundled()]
-    listed += [{**one.card, **one.origin} for one in installed.installed()]
+    listed = model_cards()
     if as_json:
         typer.echo(json.dumps(listed, indent=2))
         return

@@ -19,9 +19,11 @@ from geodl_lab.grid import Window
 from geodl_lab.nodata import valid_pixels
 from geodl_lab.options import Progress
 from geodl_lab.outputs import classes_of
-from geodl_lab.plotting import class_colors, draw_objects, true_color
+from geodl_lab.plot_objects import draw_objects
 from geodl_lab.raster import Raster, as_raster, open_raster
 from geodl_lab.staging import staged
+from geodl_lab.styles import style_of
+from geodl_lab.totals import class_areas
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,20 +91,9 @@ def run_demo(folder: Path, *, progress: Callable[[str], Progress]) -> DemoResult
     classes = open_raster(landcover)
     draw_preview(open_raster(demo_scene()), classes, frame, preview)
     areas = class_areas(classes)
-    return DemoResult(landcover, trees, preview, areas, len(frame), int((classes != 255).sum()))
-
-
-def class_areas(classes: xr.DataArray) -> dict[str, float]:
-    """Return hectares of each class that occurs; the raster must be in a metric CRS."""
-    raster = as_raster(classes)
-    meters = raster.crs.linear_units_factor[1]
-    hectares = abs(raster.transform.determinant) * meters**2 / 1e4
-    counts = np.bincount(raster.array.values.ravel(), minlength=256)
-    return {
-        label.name: float(counts[label.value] * hectares)
-        for label in classes_of(classes.attrs)
-        if counts[label.value]
-    }
+    hectares = dict(zip(areas["name"], areas["hectares"].tolist(), strict=True))
+    pixels = int(areas["pixels"].sum())
+    return DemoResult(landcover, trees, preview, hectares, len(frame), pixels)
 
 
 def draw_preview(
@@ -111,8 +102,8 @@ def draw_preview(
     """Draw an overview and the three densest clusters close up: scene, classes, trees."""
     raster, labels = as_raster(scene), as_raster(classes)
     legend = classes_of(classes.attrs)
-    picture = true_color(Raster(raster.array.load()))
-    colors = class_colors(labels.array.values[0], legend)
+    picture = style_of(scene.load()).rgba(raster.array.values)
+    colors = style_of(classes).rgba(labels.array.values)
     clusters = list(densest(density(raster, trees), 3))
     figure = Figure(figsize=(19, 15), layout="constrained", dpi=100)
     parts: Any = figure.subfigures(1, 2, width_ratios=(5, 13))
@@ -189,7 +180,7 @@ def _draw_clusters(
             ax.set(xticks=[], yticks=[], facecolor=EMPTY)
         west, east, south, north = extent
         inside = trees.cx[west:east, south:north]
-        draw_objects(axes[2], inside, s=90, linewidths=1.6)
+        draw_objects(axes[2], inside, size=90, width=1.6)
         axes[0].set_ylabel(f"crop {number}", fontsize=15)
         axes[2].set_xlabel(f"{len(inside)} trees", fontsize=13)
     for ax, title in zip(grid[0], ("scene", "land cover", "trees"), strict=True):

@@ -175,7 +175,7 @@ def save(result: xr.DataArray | xr.Dataset, target: str | Path, *, overwrite: bo
     """
     target = Path(target)
     raster = as_raster(result)
-    windows = list(_chunk_windows(raster))
+    windows = list(chunk_windows(raster))
 
     def values(window: Window) -> np.ndarray:
         return np.asarray(raster.array[:, *window.slices_yx].values)
@@ -253,7 +253,7 @@ def _as_file(raster: Raster) -> RasterFile:
     )
 
 
-def _chunk_windows(raster: Raster) -> Iterator[Window]:
+def chunk_windows(raster: Raster) -> Iterator[Window]:
     """Yield blocks of about `settings.CHUNK` pixels: whole chunks of the array where it has any."""
     chunks = raster.array.chunks
     sizes = (

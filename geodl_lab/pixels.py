@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from geodl_lab.cells import snap_indices
 from geodl_lab.dates import stack_dates
 from geodl_lab.errors import ModelError, OptionError
 from geodl_lab.grid import Window
@@ -30,6 +32,7 @@ from geodl_lab.raster import Raster
 from geodl_lab.resample import snap_back
 from geodl_lab.runs import Run, prepare, provenance
 from geodl_lab.runtime import Model
+from geodl_lab.windowed import Windowed, keep_windowed
 
 # What described the input's values and would be wrong of the result's.
 VALUE_ATTRS = {
@@ -226,7 +229,8 @@ def probability_product(package: ModelPackage) -> Product:
     require_task(package, "classify")
     _require_scores(package, "probabilities")
     names = tuple(label.name for label in package.classes)
-    return Product("probability", ProbabilityHead(len(names)), names)
+    range_ = {"valid_min": 0.0, "valid_max": 1.0}
+    return Product("probability", ProbabilityHead(len(names)), names, attrs=range_)
 
 
 def entropy_product(package: ModelPackage) -> Product:
@@ -239,7 +243,9 @@ def entropy_product(package: ModelPackage) -> Product:
     """
     require_task(package, "classify")
     _require_scores(package, "entropy")
-    return Product("entropy", EntropyHead(len(package.classes)), attrs={"units": "nat"})
+    count = len(package.classes)
+    attrs = {"units": "nat", "valid_min": 0.0, "valid_max": math.log(count)}
+    return Product("entropy", EntropyHead(count), attrs=attrs)
 
 
 def value_product(package: ModelPackage) -> Product:
@@ -344,7 +350,26 @@ def _compute(
         result = snap_back(result, run.raster, run.cells, run.snapped)
     if product.channels:
         result = result.assign_coords({product.dim: list(product.channels)})
-    return result.assign_attrs({**product.attrs, **provenance(run)})
+    result = result.assign_attrs({**product.attrs, **provenance(run)})
+    if run.lazy:
+        keep_windowed(result, _windowed(run, work, result))
+    return result
+
+
+def _windowed(run: Run, work: DenseWork, result: xr.DataArray) -> Windowed:
+    """Return how a lazy run's result is computed window by window."""
+    if run.snapped is None or run.cells is None:
+        rows, columns = (np.arange(side.start, side.stop) for side in run.area.slices_yx)
+    else:
+        down, across = run.snapped.slices_yx
+        of_rows, of_columns = snap_indices(run.cells)
+        rows, columns = of_rows[down], of_columns[across]
+    assert result.chunks is not None
+    channels = np.arange(work.head.channels)
+    heights, widths = result.chunks[-2:]
+    return Windowed(
+        run.planned, run.source, work, rows, columns, channels, chunks=(heights, widths)
+    )
 
 
 def eager_values(run: Run, work: DenseWork) -> np.ndarray:

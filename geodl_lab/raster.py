@@ -52,6 +52,11 @@ class Raster:
         return self.array.chunks is not None
 
     @property
+    def in_memory(self) -> bool:
+        """Tell whether the values are there, and neither to be computed nor in a file."""
+        return isinstance(self.array.variable._data, np.ndarray)  # xarray says it nowhere else
+
+    @property
     def nodata(self) -> float | None:
         """The stored value that means no data, or None."""
         try:

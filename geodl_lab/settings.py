@@ -64,6 +64,20 @@ def models_folder() -> Path:
     """
     if named := os.environ.get("GEODL_MODELS"):
         return Path(named).absolute()
+    return _data_home() / "models"
+
+
+def jobs_folder() -> Path:
+    """Return the folder of this user's own job server: ``GEODL_JOBS``, or its place for this user.
+
+    The latter is beside that of models; it may not be there yet.
+    """
+    if named := os.environ.get("GEODL_JOBS"):
+        return Path(named).absolute()
+    return _data_home() / "jobs"
+
+
+def _data_home() -> Path:
     data = os.environ.get("XDG_DATA_HOME", "")
     data = data if os.path.isabs(data) else os.path.expanduser("~/.local/share")
-    return Path(data, "geodl-lab", "models")
+    return Path(data, "geodl-lab")

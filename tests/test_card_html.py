@@ -2,8 +2,9 @@ import html.parser
 import re
 
 from geodl_lab.card_html import html as card_html
-from geodl_lab.cards import FOLDED, card
+from geodl_lab.cards import card
 from geodl_lab.errors import TrustError
+from geodl_lab.html_pieces import FOLDED
 from geodl_lab.inputs import InputSpec
 from geodl_lab.package import Field, ModelPackage, make_classes
 from geodl_lab.runtime import Closed, Model

@@ -10,7 +10,7 @@ import shapely
 from PIL import Image
 
 from geodl_lab import classify_file, demo, demo_scene, open_raster
-from geodl_lab.demo import class_areas, densest, density, draw_preview, run_demo
+from geodl_lab.demo import densest, density, draw_preview, run_demo
 from geodl_lab.errors import OutputError
 from geodl_lab.raster import as_raster
 from geodl_lab.testing import CRS, make_raster, wrap
@@ -32,16 +32,6 @@ def classes_of_halves(shape_yx=(300, 400), **options):
 def test_the_scene_is_bundled():
     with rasterio.open(demo_scene()) as file:
         assert file.descriptions == ("Red", "Green", "Blue", "NIR")
-
-
-def test_areas_are_hectares_of_classes_that_occur():
-    areas = class_areas(classes_of_halves((101, 200), cell_size=10))
-    assert areas == pytest.approx({"tree": 100.0, "road": 100.0})
-
-
-def test_areas_in_feet_are_hectares_too():
-    feet = class_areas(classes_of_halves((101, 200), cell_size=10, crs="EPSG:2229"))
-    assert feet["tree"] == pytest.approx(100 * 0.3048006096**2)
 
 
 def test_densest_squares_lie_on_data_and_apart():

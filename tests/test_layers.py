@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1] / "geodl_lab"
 
 # From the bottom up; a module imports from lower rows only (within a folder, freely downwards).
 ROWS = (
-    ("errors", "checks", "settings", "_version", "nets", "nodata", "quads"),
-    ("addresses", "grid", "inputs", "decoders", "devices", "json_fields"),
+    ("errors", "checks", "settings", "_version", "nets", "nodata", "quads", "html_pieces"),
+    ("addresses", "grid", "local_server", "inputs", "decoders", "devices", "json_fields"),
     ("package", "deepomatic_spec"),
     ("masks", "runtime", "bands", "checkpoints"),
     ("detections", "options", "staging"),
@@ -28,10 +28,11 @@ ROWS = (
     ("sources",),
     ("cells", "lazy_blocks", "raster_files", "seams", "dates"),
     ("resample", "outputs"),
-    ("fits", "styles"),
-    ("lazy", "runs", "chips"),
-    ("pixels", "plotting", "vectors", "file_runs"),
-    ("objects", "recognition"),
+    ("fits", "styles", "totals", "thinning"),
+    ("lazy", "runs", "chips", "windowed"),
+    ("pixels", "plot_axes", "vectors", "file_runs"),
+    ("objects", "recognition", "plot_objects"),
+    ("plotting",),
     ("steps", "mosaics", "fetch"),
     ("files", "exports"),
     ("photos", "photo_crops", "photo_models", "photo_tensors"),

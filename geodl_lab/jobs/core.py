@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -204,6 +204,10 @@ class Core:
             )
         return job
 
+    def jobs(self, caller: Caller, *, kinds: Sequence[str] = (), limit: int = 50) -> list[Job]:
+        """Return the last jobs of a caller, newest first; of no ``kinds`` of recipes: all."""
+        return self._store.newest(caller, kinds=kinds, limit=limit)
+
     def messages(self, job: Job) -> list[Message]:
         """Return all that a job said, oldest first."""
         return self._store.messages(job.id)
@@ -259,6 +263,10 @@ class Core:
     def items(self, caller: Caller) -> list[Item]:
         """Return all items that a caller may see: of the catalog, of models, of stores."""
         return [*self._catalog.items(caller), *self._listings.items()]
+
+    def stored_rasters(self) -> list[Item]:
+        """Return an item for each raster in the stores."""
+        return self._listings.rasters()
 
     def model_cards(self) -> list[dict[str, Any]]:
         """Return the cards of all models, made by a worker; blocks while it makes them."""

@@ -50,6 +50,10 @@ class Listings:
         """Return all items of rasters and models."""
         return [*self._list_rasters().values(), *self._models()]
 
+    def rasters(self) -> list[Item]:
+        """Return the items of rasters alone; no worker is asked."""
+        return list(self._list_rasters().values())
+
     def model_cards(self) -> list[dict[str, Any]]:
         """Return the cards of all models; a worker makes them when models have changed."""
         with self._lock:

@@ -89,6 +89,16 @@ class Store:
             row = connection.execute(select(*_FIELDS).where(JOBS.c.id == id)).first()
         return None if row is None else _job(row)
 
+    def newest(self, caller: Caller, *, kinds: Sequence[str] = (), limit: int) -> list[Job]:
+        """Return the last jobs that a caller may see, of some kinds of recipes or all."""
+        query = select(*_FIELDS).order_by(JOBS.c.number.desc()).limit(limit)
+        if not caller.admin:
+            query = query.where(JOBS.c.owner == caller.owner)
+        if kinds:
+            query = query.where(JOBS.c.recipe["kind"].as_string().in_(kinds))
+        with self._database.read() as connection:
+            return [_job(row) for row in connection.execute(query)]
+
     def caller(self, job: Job) -> Caller:
         """Return who asked for a job."""
         with self._database.read() as connection:

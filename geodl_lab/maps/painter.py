@@ -2,65 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
+import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
+from concurrent.futures import Future
+from typing import Any
 
+import numpy as np
+
+from geodl_lab.maps.board import Board
+from geodl_lab.maps.tiles import Picture, Progress, State, Tell, TileId
 from geodl_lab.maps.views import View
 
-
-@dataclass(frozen=True, slots=True)
-class TileId:
-    """One tile of one view: ``view`` is its id, ``z``, ``x``, ``y`` are Leaflet's."""
-
-    view: str
-    z: int
-    x: int
-    y: int
-
-
-class State(StrEnum):
-    """What a picture of a tile is."""
-
-    DONE = "done"
-    PARTIAL = "partial"  # more follows
-    HINT = "hint"  # too far out for the model to run: finished blocks and the footprint
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A painted tile.
-
-    Parameters
-    ----------
-    tile
-        Which one.
-    state
-        Whether it is final.
-    png
-        256 x 256 pixels RGBA; empty for nothing to paint.
-    message
-        A sentence for people where ``state`` is FAILED or HINT.
-    """
-
-    tile: TileId
-    state: State
-    png: bytes = b""
-    message: str = ""
-
-
-Tell = Callable[[Picture], None]
-"""Called from a worker thread: PARTIAL pictures as blocks finish, then one that is final."""
+__all__ = ["Painter", "Picture", "Progress", "State", "Tell", "TileId"]
 
 
 class Painter:
-    """Paints tiles of views in threads of its own.
+    """Paints tiles of views in threads of its own, which end when it is closed or dropped.
+
+    No method waits for anything.
 
     Parameters
     ----------
     tell
-        Called with each picture.
+        Called with each picture. A method is held weakly, so that its object can be dropped.
     on_progress
         Called with (blocks waiting, blocks computed so far) when either changes.
     keep_bytes
@@ -71,31 +36,66 @@ class Painter:
         self,
         tell: Tell,
         *,
-        on_progress: Callable[[int, int], None] | None = None,
+        on_progress: Progress | None = None,
         keep_bytes: int = 512 * 2**20,
     ) -> None:
-        raise NotImplementedError
+        board = Board(_weak(tell), None if on_progress is None else _weak(on_progress), keep_bytes)
+        self._board = board
+        self._end = weakref.finalize(self, board.close)
 
     def show(self, key: str, view: View) -> None:
-        """Add a view, or give it another style or other blocks."""
-        raise NotImplementedError
+        """Add a view, or give it another style or other blocks.
+
+        Tiles that wait are planned again; those told before are not told again. Blocks that the
+        new view shares with the old one (``dataclasses.replace(view, style=...)``) are kept.
+        """
+        self._board.show(key, view)
 
     def hide(self, key: str) -> None:
         """Forget a view and all that waits for it."""
-        raise NotImplementedError
+        self._board.hide(key)
 
     def want(self, tile: TileId) -> None:
-        """Queue a tile; returns at once."""
-        raise NotImplementedError
+        """Queue a tile; returns at once. A tile of no view, or one under way, is left alone."""
+        self._board.want(tile)
 
     def drop(self, tile: TileId) -> None:
         """Let go of a tile that has left the screen; blocks that only it waits for are dropped."""
-        raise NotImplementedError
+        self._board.drop(tile)
 
     def look_at(self, longitude: float, latitude: float, zoom: int) -> None:
         """Say where the middle of the map is (degrees, or x and y of a plane without a CRS)."""
-        raise NotImplementedError
+        self._board.look_at(longitude, latitude, zoom)
+
+    def values_at(self, longitude: float, latitude: float) -> dict[str, Future[np.ndarray | None]]:
+        """Read the true pixel of every view at a place.
+
+        Parameters
+        ----------
+        longitude, latitude
+            Degrees, or x and y of a plane without a CRS.
+
+        Returns
+        -------
+        dict
+            For each view's id the stored values (channel,), to come: the one block that holds the
+            pixel is computed where it is not known. None outside the raster.
+        """
+        return self._board.values_at(longitude, latitude)
 
     def close(self) -> None:
         """Stop the threads; what runs is cancelled before its next forward."""
-        raise NotImplementedError
+        self._end()
+
+
+def _weak(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a call that does not keep the object of a method alive."""
+    if not inspect.ismethod(call):
+        return call
+    held = weakref.WeakMethod(call)
+
+    def called(*arguments: Any) -> None:
+        if (method := held()) is not None:
+            method(*arguments)
+
+    return called

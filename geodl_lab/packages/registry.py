@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from geodl_lab.card_html import list_html
+from geodl_lab.cards import Card, card
 from geodl_lab.errors import ModelError
 from geodl_lab.packages.archives import is_trusted, open_files
 from geodl_lab.packages.formats import find_path, identify, read_package, refuse_facts
@@ -65,9 +67,22 @@ def open_model(model: str | Path | Model, *, trust: bool | str = False, **facts:
     return _open_path(path, trust=trust, facts=facts)
 
 
-def list_models() -> list[str]:
+class ModelNames(list[str]):
+    """Names of models; a notebook shows them as a table of what the models are."""
+
+    def _repr_html_(self) -> str:
+        return list_html([card for card in model_cards() if card["name"] in self])
+
+
+def list_models() -> ModelNames:
     """Return the names of the bundled and the installed models, sorted."""
-    return sorted({*bundled(), *(one.name for one in installed())})
+    return ModelNames(sorted({*bundled(), *(one.name for one in installed())}))
+
+
+def model_cards() -> list[Card]:
+    """Return the cards of the bundled and of all installed models, as `cards.card`."""
+    listed = [card(open_model(name), where="bundled") for name in bundled()]
+    return listed + [{**one.card, **one.origin} for one in installed()]
 
 
 def origin_of(model: str | Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from geodl_lab._version import __version__
 from geodl_lab.errors import GeodlError
 from geodl_lab.jobs.core import Core
-from geodl_lab.server import errors, health
+from geodl_lab.server import errors, health, own, start
 from geodl_lab.server.arcgis.web import ArcgisError
 from geodl_lab.server.auth import OPEN, OPTIONAL, Authentication
 from geodl_lab.server.bodies import BodyLimits
@@ -25,6 +25,7 @@ from geodl_lab.server.options import ServerOptions
 from geodl_lab.server.origins import Origins
 from geodl_lab.server.paths import Heads, Paths
 from geodl_lab.server.pekat.desk import Desk
+from geodl_lab.server.proxied import Proxied
 from geodl_lab.server.requests import Faults, Requests
 from geodl_lab.server.tokens import Tokens
 
@@ -88,6 +89,8 @@ def make_app(core: Core, options: ServerOptions, *, tokens: Tokens) -> FastAPI:
     for router, prefix in faces():
         if prefix or not options.tls:  # PEKAT's clients, which are at the root, speak no https
             app.include_router(router, prefix=prefix)
+    app.include_router(own.router)
+    app.include_router(start.router)
     app.include_router(health.router)  # last: a face at the root has its own /ping and /version
     add_handlers(app)
     add_layers(app, options, tokens)
@@ -112,6 +115,7 @@ def add_layers(app: FastAPI, options: ServerOptions, tokens: Tokens) -> None:
     """Add what a request passes; the last one added is the first that it meets."""
     quota = Buckets(options.upload_quota / DAY, options.upload_quota)
     pace = Buckets(options.rate_limit)
+    app.add_middleware(Proxied)
     app.add_middleware(Heads)
     pekat = tokens.also(options.project.api_key or "")
     app.add_middleware(Authentication, tokens=tokens, buckets=pace, quota=quota, pekat=pekat)

@@ -41,7 +41,7 @@ OPEN = frozenset(
 )
 """What answers without a key, and with a wrong one."""
 
-OPTIONAL = frozenset(["/arcgis/sharing/rest/portals/self"])
+OPTIONAL = frozenset(["/", "/arcgis/sharing/rest/portals/self"])
 """What answers without a key, but not with a wrong one."""
 
 

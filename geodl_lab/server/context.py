@@ -29,6 +29,11 @@ def tokens_of(request: Request) -> Tokens:
     return request.app.state.tokens
 
 
+def page_path(request: Request) -> str:
+    """Return the path that a browser sees, a proxy's prefix with it; without a final slash."""
+    return str(request.scope.get("root_path", "")) + request.url.path.rstrip("/")
+
+
 def base_url(request: Request) -> str:
-    """Return scheme, host and port that the client used, without a final slash."""
+    """Return scheme, host, port and a proxy's prefix as the client used them; no final slash."""
     return str(request.base_url).rstrip("/")

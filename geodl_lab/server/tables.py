@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from geodl_lab import addresses, fetch
 from geodl_lab.jobs import database, inputs, rasters, retention, run, runner, stores, vectors
 from geodl_lab.jobs.meters import Meters
 from geodl_lab.packages.tables import filled, markdown_table
-from geodl_lab.server import serve, tokens
+from geodl_lab.server import own, serve, tokens
 from geodl_lab.server.arcgis import feature_store, image_points, image_reads, image_requests, where
 from geodl_lab.server.arcgis.routes import router
 from geodl_lab.server.arcgis.tasks import TASKS, Parameter, Task
@@ -81,13 +81,12 @@ def metrics_table() -> str:
 
 def endpoints_table() -> str:
     """Return the routes of the ArcGIS face, each with what it does."""
-    app = FastAPI()
-    app.include_router(router, prefix=PREFIX)
-    with warnings.catch_warnings():  # one function for GET and POST
-        warnings.filterwarnings("ignore", message="Duplicate Operation ID")
-        paths = get_openapi(title="", version="", routes=app.routes)["paths"]
-    lines = [(f"`{path}`", *_methods(operations)) for path, operations in paths.items()]
-    return markdown_table(("path", "methods", "what"), lines)
+    return _paths_table(router, PREFIX)
+
+
+def own_table() -> str:
+    """Return the paths of our own, with what each does."""
+    return _paths_table(own.router)
 
 
 def tasks_table() -> str:
@@ -100,8 +99,19 @@ TABLES: dict[str, Callable[[], str]] = {
     "limits": limits_table,
     "metrics": metrics_table,
     "endpoints": endpoints_table,
+    "own": own_table,
     "tasks": tasks_table,
 }
+
+
+def _paths_table(routes: APIRouter, prefix: str = "") -> str:
+    app = FastAPI()
+    app.include_router(routes, prefix=prefix)
+    with warnings.catch_warnings():  # one function for GET and POST
+        warnings.filterwarnings("ignore", message="Duplicate Operation ID")
+        paths = get_openapi(title="", version="", routes=app.routes)["paths"]
+    lines = [(f"`{path}`", *_methods(operations)) for path, operations in paths.items()]
+    return markdown_table(("path", "methods", "what"), lines)
 
 
 def _default(option: Any) -> str:

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from geodl_lab.server.arcgis import html, words
 from geodl_lab.server.arcgis.web import ArcgisError, Parameters, parameters, respond
-from geodl_lab.server.context import base_url, caller_of, core_of
+from geodl_lab.server.context import base_url, caller_of, core_of, page_path
 
 router = APIRouter(tags=["ArcGIS directory"])
 
@@ -79,7 +79,7 @@ async def server_info(request: Request) -> Response:
 @router.post("/rest/services")
 async def services(request: Request) -> Response:
     """Tell the folders and the services that are in none."""
-    given, path = await parameters(request), request.url.path.rstrip("/")
+    given, path = await parameters(request), page_path(request)
     values = {
         "currentVersion": words.VERSION,
         "folders": list(FOLDERS.values()),
@@ -101,7 +101,7 @@ async def folder(request: Request, folder: str) -> Response:
         raise ArcgisError(f"there is no folder {folder[:100]!r}; there are {known}", code=404)
     found = await run_in_threadpool(LISTS[name], request)
     values = {"currentVersion": words.VERSION, "folders": [], "services": found}
-    root = request.url.path.rstrip("/").rpartition("/")[0]
+    root = page_path(request).rpartition("/")[0]
     links = {
         one.get("description", one["name"]): f"{root}/{one['name']}/{one['type']}" for one in found
     }

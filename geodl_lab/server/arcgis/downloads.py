@@ -19,7 +19,7 @@ from fastapi.responses import FileResponse, PlainTextResponse, Response, Streami
 
 from geodl_lab.errors import AccessError
 from geodl_lab.jobs.catalog import Service
-from geodl_lab.server.context import base_url, caller_of, core_of
+from geodl_lab.server.context import caller_of, core_of, page_path
 
 router = APIRouter(tags=["Downloads"])
 
@@ -70,14 +70,14 @@ def buttons(service: Service, services_path: str) -> dict[str, str]:
 
 
 def services_path(request: Request) -> str:
-    """Return the path of ``rest/services`` as the client called it."""
-    path = request.url.path
+    """Return the path of ``rest/services`` as a browser calls it."""
+    path = page_path(request)
     return f"{path[: path.index('/rest/services')]}/rest/services"
 
 
 def services_url(request: Request) -> str:
     """Return the address of ``rest/services`` as the client called it."""
-    return base_url(request) + services_path(request)
+    return str(request.base_url.replace(path=services_path(request)))
 
 
 @router.api_route(

@@ -26,7 +26,7 @@ from geodl_lab.server.arcgis.web import (
     parameters,
     respond,
 )
-from geodl_lab.server.context import caller_of, core_of
+from geodl_lab.server.context import caller_of, core_of, page_path
 
 router = APIRouter(tags=["FeatureServer"])
 
@@ -41,7 +41,7 @@ def service(name: str, request: Request, given: Given) -> Response:
     published = _service(name, request)
     layer = _layer(published)
     values = feature_render.service_json(layer, name) | _itself(published, request)
-    links = {"layer 0": f"{request.url.path}/0"}
+    links = {"layer 0": f"{page_path(request)}/0"}
     links |= downloads.buttons(published, downloads.services_path(request))
     return show(given, values, title=name, links=links)
 
@@ -61,7 +61,7 @@ def layer(name: str, request: Request, given: Given) -> Response:
     """Describe the layer."""
     published = _service(name, request)
     values = feature_render.layer_json(_layer(published), name, published.info)
-    links = {"query": f"{request.url.path}/query?outFields=*&resultRecordCount=100"}
+    links = {"query": f"{page_path(request)}/query?outFields=*&resultRecordCount=100"}
     return show(given, values | _itself(published, request), title=name, links=links)
 
 

@@ -33,7 +33,7 @@ from geodl_lab.server.arcgis.parse import given_to, recipe_of
 from geodl_lab.server.arcgis.references import Here
 from geodl_lab.server.arcgis.tasks import TASKS, Task, find_task, task_page
 from geodl_lab.server.arcgis.web import ArcgisError, Parameters, parameters
-from geodl_lab.server.context import base_url, caller_of, core_of
+from geodl_lab.server.context import base_url, caller_of, core_of, page_path
 
 router = APIRouter(tags=["ArcGIS tasks"])
 
@@ -47,7 +47,7 @@ ABOUT = "Deep learning on rasters: pixels, objects, labels, changes, training da
 @router.post(ROOT)
 async def service_page(request: Request) -> Response:
     """Tell which tasks there are."""
-    given, path = await parameters(request), request.url.path.rstrip("/")
+    given, path = await parameters(request), page_path(request)
     values = {
         "currentVersion": words.VERSION,
         "serviceDescription": ABOUT,
@@ -65,7 +65,7 @@ async def service_page(request: Request) -> Response:
 @router.post(TASK)
 async def one_task(request: Request, task: str) -> Response:
     """Tell what a task takes and gives."""
-    given, found, path = await parameters(request), _task(task), request.url.path.rstrip("/")
+    given, found, path = await parameters(request), _task(task), page_path(request)
     form = html.fields(found.inputs, f"{path}/submitJob")
     return show(given, task_page(found), title=found.title, form=form)
 
@@ -178,7 +178,7 @@ def _cancel(request: Request, id: str) -> dict[str, Any]:
 
 
 def _shown_job(request: Request, given: Parameters, values: Mapping[str, Any]) -> Response:
-    path = request.url.path.rstrip("/")
+    path = page_path(request)
     task = path.partition("/jobs/")[0].removesuffix("/submitJob")
     job = f"{task}/jobs/{values['jobId']}"
     links = {"Look again": job, "Cancel": f"{job}/cancel"}
@@ -189,7 +189,7 @@ def _shown_job(request: Request, given: Parameters, values: Mapping[str, Any]) -
 
 
 def _shown_value(request: Request, given: Parameters, values: Mapping[str, Any]) -> Response:
-    job = request.url.path.partition("/results/")[0].partition("/inputs/")[0]
+    job = page_path(request).partition("/results/")[0].partition("/inputs/")[0]
     links, value = {"Job": job}, values.get("value")
     place = urlsplit(str(value.get("url", ""))).path if isinstance(value, dict) else ""
     if "/results/" in request.url.path and place.endswith("Server"):

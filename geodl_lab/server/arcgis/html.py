@@ -32,7 +32,7 @@ DEEPEST = 8
 def page(
     title: str,
     *parts: str,
-    token: str = "",
+    token: str | None = "",
     status: int = 200,
     headers: Mapping[str, str] = NO_STORE,
 ) -> HTMLResponse:
@@ -45,14 +45,11 @@ def page(
     parts
         HTML, as the other functions here return it.
     token
-        What the request came with; it stays in the page's field.
+        What the request came with; it stays in the page's field. None where no key is needed.
     status, headers
         Of the answer.
     """
-    key = (
-        '<label class="key">API key or token '
-        f'<input type="password" name="token" value="{escape(token)}" autocomplete="off"></label>'
-    )
+    key = "" if token is None else _key_field(token)
     text = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>"
@@ -60,6 +57,13 @@ def page(
         "</form></body></html>"
     )
     return HTMLResponse(text, status, headers=dict(headers))
+
+
+def _key_field(token: str) -> str:
+    return (
+        '<label class="key">API key or token '
+        f'<input type="password" name="token" value="{escape(token)}" autocomplete="off"></label>'
+    )
 
 
 def table(values: Any, depth: int = 0) -> str:

@@ -34,7 +34,7 @@ from geodl_lab.server.arcgis.web import (
     Parameters,
     parameters,
 )
-from geodl_lab.server.context import base_url, caller_of, core_of
+from geodl_lab.server.context import base_url, caller_of, core_of, page_path
 
 router = APIRouter(tags=["ImageServer"])
 
@@ -107,7 +107,7 @@ async def root(request: Request, folder: str, name: str) -> Response:
     given = await parameters(request)
     source = await _source(request, folder, name)
     values = await _run(QUICK, _described, source, given)
-    path = request.url.path.rstrip("/")
+    path = page_path(request)
     links = {page: f"{path}/{page}" for page in PAGES}
     if folder.lower() == "hosted":
         service = await _run(QUICK, core_of(request).catalog.service, name, caller_of(request))

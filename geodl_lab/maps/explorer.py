@@ -1,0 +1,508 @@
+"""`Explorer`: a map of rasters, of models' answers to what is in view, and of objects."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import ipyleaflet
+import shapely
+import xarray as xr
+
+from geodl_lab.checks import is_number
+from geodl_lab.errors import GeodlError, OptionError, first_line
+from geodl_lab.maps import pages
+from geodl_lab.maps.basemaps import basemap_layer
+from geodl_lab.maps.drawing import draw_control, shape_of
+from geodl_lab.maps.feed import Feed
+from geodl_lab.maps.layers import Layer, ObjectLayer, RasterLayer, as_dict
+from geodl_lab.maps.live_objects import LiveObjects
+from geodl_lab.maps.places import Bounds, Place, fitting, geometry_to
+from geodl_lab.maps.rasters import answer, named, raster_layer, restyled
+from geodl_lab.maps.saving import KINDS, contents
+from geodl_lab.maps.shapes import as_frame, frame_bounds, frame_colors
+from geodl_lab.maps.stack import Stack
+from geodl_lab.maps.tile_layer import TileLayer
+from geodl_lab.packages import open_model
+from geodl_lab.raster import as_raster
+from geodl_lab.runtime import Model
+from geodl_lab.staging import check_ending, staged
+from geodl_lab.styles import label_colors
+
+LOGGER = logging.getLogger("geodl_lab")
+
+SIZE = (1000, 500)
+"""Width and height in pixels that a map is thought to have before a page shows it."""
+
+
+class Explorer(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
+    """A map in the notebook: rasters, models that run on what is in view, objects.
+
+    Tiles travel over the widget's own connection: the map works in JupyterLab, Voila, JupyterHub
+    and Binder, without a proxy and without internet.
+
+    Parameters
+    ----------
+    data
+        What to show, from the lowest to the uppermost; see `add`.
+    basemap
+        None for none (works offline), a basemap of `ipyleaflet.basemaps`, an
+        `ipyleaflet.TileLayer`, or the address of tiles with ``{z}/{x}/{y}``.
+    center
+        Latitude and longitude of the middle; None shows all of the first layer.
+    zoom
+        Leaflet's zoom level; None as above.
+    height
+        CSS height.
+    options
+        Any other trait of `ipyleaflet.Map`.
+
+    Raises
+    ------
+    GeodlError
+        If something cannot be shown; the message says what can.
+    """
+
+    def __init__(
+        self,
+        *data: Any,
+        basemap: Any = None,
+        center: tuple[float, float] | None = None,
+        zoom: float | None = None,
+        height: str = "500px",
+        **options: Any,
+    ) -> None:
+        base = () if basemap is None else (basemap_layer(basemap),)
+        place: dict[str, Any] = {} if center is None else {"center": list(center)}
+        place |= {} if zoom is None else {"zoom": zoom}
+        super().__init__(
+            layers=base, **{"scroll_wheel_zoom": True, "max_zoom": 24, **place, **options}
+        )
+        self.layout.height = height
+        self.add_class("geodl-explorer")
+        self._live: dict[str, LiveObjects] = {}
+        self._keep_place = center is not None or zoom is not None
+        self._place: Place | None = None
+        self._worker = ThreadPoolExecutor(1, "geodl-map")
+        self.tiles = TileLayer(self._hear, map=f"IPY_MODEL_{self.model_id}")
+        self.feed = Feed(self.tiles.tell)
+        self.stack = Stack(self._publish)
+        self.add(ipyleaflet.WidgetControl(widget=self.tiles, position="bottomright"))
+        self._draw = draw_control()
+        self.add(self._draw)
+        for one in data:
+            self.add(one)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the layers, from the lowest to the uppermost."""
+        return self.stack.names()
+
+    @property
+    def plane(self) -> bool:
+        """Whether the map is the plane of a photo and not the Earth."""
+        return bool(self.crs["name"] == "Simple")
+
+    def add(self, item: Any, index: int | None = None, **looks: Any) -> Explorer:
+        """Put something on the map, above what is there.
+
+        Parameters
+        ----------
+        item
+            A raster (band, y, x) or (y, x), lazy or not: an image, classes, probabilities, values;
+            a GeoDataFrame or a shapely geometry; or a layer or control of ipyleaflet.
+        index
+            Of a layer of ipyleaflet, as there.
+        looks
+            ``name``, ``visible``, ``opacity`` (0 to 1); of rasters ``bands`` and ``stretch`` as in
+            `geodl_lab.plot`; of a geometry ``crs`` (default degrees); and ``model``, which runs on
+            what is in view of a raster, with fields of `geodl_lab.Options` (and ``threshold``).
+
+        Returns
+        -------
+        Explorer
+            This map.
+
+        Raises
+        ------
+        GeodlError
+            If it cannot be shown; the message says what can.
+        """
+        if isinstance(item, ipyleaflet.Layer | ipyleaflet.Control) or not hasattr(self, "stack"):
+            return super().add(item, index)
+        if hasattr(item, "as_leaflet_layer"):
+            return super().add(item, index)
+        name, key = looks.pop("name", None), self.stack.fresh()
+        model = looks.pop("model", None)
+        if model is not None:
+            return self._add_model(item, open_model(model), key, name, looks)
+        if isinstance(item, xr.DataArray | xr.Dataset):
+            return self._add_raster(
+                item, key, self.stack.free(name or named(item, "raster")), looks
+            )
+        crs = looks.pop("crs", None if self.plane else "EPSG:4326")
+        frame = as_frame(item, crs)
+        return self._add_objects(frame, key, self.stack.free(name or "objects"), looks)
+
+    def remove(self, item: Any) -> None:
+        """Take a layer off the map, by its name; or a layer or control of ipyleaflet.
+
+        Raises
+        ------
+        OptionError
+            If no layer has that name.
+        """
+        if not isinstance(item, str):
+            super().remove(item)
+            return
+        layer = self.stack.by_name(item)
+        self.stack.take(layer.id)
+        if layer.id in (self.tiles.split or ()):
+            self.tiles.split = None
+        if isinstance(layer, RasterLayer):
+            self.feed.hide(layer.id)
+        if layer.id in self._live:
+            self._live.pop(layer.id).close()
+
+    def change(
+        self,
+        name: str,
+        *,
+        visible: bool | None = None,
+        opacity: float | None = None,
+        choice: str | None = None,
+    ) -> None:
+        """Show a layer in another way.
+
+        Parameters
+        ----------
+        name
+            Of the layer.
+        visible
+            Whether it is shown.
+        opacity
+            0 to 1.
+        choice
+            Of probabilities: the class that is shown.
+
+        Raises
+        ------
+        OptionError
+            If there is no such layer or choice, or the opacity is not possible.
+        """
+        layer = self.stack.by_name(name)
+        if opacity is not None and not (is_number(opacity) and 0 <= opacity <= 1):
+            raise OptionError(f"opacity {opacity!r} is not possible; give a number from 0 to 1")
+        if choice is not None:
+            self._choose(layer, choice)
+        if visible is not None:
+            self.stack.replace(layer.id, visible=bool(visible))
+        if opacity is not None:
+            self.stack.replace(layer.id, opacity=float(opacity))
+
+    def move(self, name: str, by: int) -> None:
+        """Move a layer up by some places, or down where ``by`` is below 0."""
+        self.stack.move(self.stack.by_name(name).id, by)
+
+    def swipe(self, left: str | None = None, right: str | None = None) -> None:
+        """Show two rasters side by side, with a handle between them; without names end that.
+
+        Raises
+        ------
+        OptionError
+            If they are not two rasters on the map.
+        """
+        if left is None and right is None:
+            self.tiles.split = None
+            return
+        pair = [self.stack.by_name(name) for name in (left, right) if name is not None]
+        if len(pair) < 2 or pair[0] is pair[1] or not all(isinstance(p, RasterLayer) for p in pair):
+            raise OptionError(
+                f"swipe({left!r}, {right!r}) is not possible; name two different rasters, as in "
+                "m.swipe('before', 'after')"
+            )
+        self.tiles.split = [layer.id for layer in pair]
+
+    def zoom_to(self, name: str) -> None:
+        """Show all of a layer."""
+        self._fit(self.stack.by_name(name).bounds)
+
+    def drawn(self, crs: Any = None) -> shapely.Geometry | None:
+        """Return what people drew as one geometry; None where nothing is.
+
+        Parameters
+        ----------
+        crs
+            Of its coordinates; None is that of the lowest raster, or degrees without one. On the
+            plane of a photo coordinates are pixels.
+
+        Raises
+        ------
+        OptionError
+            If it is no CRS.
+        """
+        shape = shape_of(self._draw.data)
+        if shape is None:
+            return None
+        return geometry_to(shape, None if self.plane else crs or self._first_crs())
+
+    def area(self, crs: Any = None) -> tuple[float, float, float, float] | None:
+        """Return left, bottom, right, top of what people drew, as ``area=`` takes them.
+
+        Parameters and errors are those of `drawn`; None where nothing is drawn, which is all.
+        """
+        shape = self.drawn(crs)
+        return None if shape is None else shape.bounds
+
+    def on_drawn(self, call: Callable[[], None]) -> None:
+        """Call a function when something is drawn, changed or deleted."""
+        self._draw.observe(lambda _: call(), "data")
+
+    def clear_drawn(self) -> None:
+        """Delete what people drew."""
+        self._draw.clear()
+
+    def save(self, target: str | Path, *, overwrite: bool = True, **more: Any) -> Path:
+        """Write what is in view.
+
+        Parameters
+        ----------
+        target
+            ``.png``: a picture with legends; ``.geojson``: objects and drawn areas; ``.tif``: the
+            pixels in view of the uppermost raster (a lazy one is computed there); ``.html`` as in
+            `ipyleaflet.Map.save`.
+        overwrite
+            False refuses an existing file.
+
+        Returns
+        -------
+        pathlib.Path
+            The file written.
+
+        Raises
+        ------
+        GeodlError
+            If there is nothing to save, or it cannot be written.
+        """
+        target = Path(target)
+        if target.suffix == ".html":
+            super().save(str(target), **more)
+            return target
+        check_ending(target, tuple(KINDS))
+        made = self.contents(target.suffix, self.place)
+        with staged(target, overwrite=overwrite, needed=len(made)) as path:
+            path.write_bytes(made)
+        return target
+
+    def contents(self, kind: str, place: Place) -> bytes:
+        """Return a file of what is at a place; see `geodl_lab.maps.saving.contents`."""
+        return contents(kind, place, self.stack.all(), self.feed, shape_of(self._draw.data))
+
+    @property
+    def place(self) -> Place:
+        """What is in view: of the last page that moved, or of a page to come."""
+        if self._place is not None:
+            return self._place
+        latitude, longitude = self.center
+        return Place((longitude, latitude), self.zoom, SIZE, self.plane)
+
+    def see(self, place: Place, bounds: Bounds) -> None:
+        """Take note of what is in view on a page."""
+        if place == self._place:
+            return
+        self._place = place
+        self.feed.painter.look_at(*place.middle, round(place.zoom))
+        for key, live in list(self._live.items()):
+            layer = self.stack.by_id(key)
+            if layer is not None and layer.visible:
+                live.look_at(bounds)
+
+    def close(self) -> None:
+        """Take the map away and stop its threads."""
+        self.feed.close()
+        for live in self._live.values():
+            live.close()
+        self._worker.shutdown(wait=False, cancel_futures=True)
+        self.tiles.close()
+        super().close()
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        """Return the widget, and a sentence for where there are no widgets."""
+        bundle: Any = super()._repr_mimebundle_(**options)
+        words = f"Explorer: a live map of {', '.join(self.names) or 'nothing yet'}"
+        if isinstance(bundle, dict):
+            bundle["text/plain"] = words
+        return bundle
+
+    def _add_raster(
+        self, data: xr.DataArray | xr.Dataset, key: str, name: str, looks: dict[str, Any]
+    ) -> Explorer:
+        self._enter(as_raster(data).crs is None)
+        layer = _made(raster_layer, data, key, name, looks=looks)
+        self.feed.show(key, layer.view)
+        return self._put(layer)
+
+    def _add_objects(
+        self, frame: geopandas.GeoDataFrame, key: str, name: str, looks: dict[str, Any]
+    ) -> Explorer:
+        self._enter(frame.crs is None)
+        bounds, colors = frame_bounds(frame), frame_colors(frame)
+        return self._put(
+            _made(
+                ObjectLayer,
+                looks=looks,
+                id=key,
+                name=name,
+                bounds=bounds,
+                frame=frame,
+                colors=colors,
+            )
+        )
+
+    def _add_model(
+        self, data: Any, model: Model, key: str, name: str | None, looks: dict[str, Any]
+    ) -> Explorer:
+        """Show what a model says of what is in view."""
+        seen = {"visible", "opacity", "bands"} & looks.keys()
+        own = {option: looks.pop(option) for option in seen}
+        name = self.stack.free(name or model.name)
+        if model.package.task == "detect":
+            return self._add_live(data, model, key, name, own, looks)
+        return self._add_raster(answer(data, model, **looks), key, name, own)
+
+    def _add_live(
+        self, data: Any, model: Model, key: str, name: str, own: dict[str, Any], options: Any
+    ) -> Explorer:
+        """Show the objects of what is in view, found in a thread."""
+
+        def found(frame: geopandas.GeoDataFrame, hint: str) -> None:
+            self.stack.replace(key, frame=frame, hint=hint, again=True)
+
+        live = LiveObjects(
+            data, model, found=found, progress=self._progress(key), failed=self._complain, **options
+        )  # fmt: skip
+        self._enter(live.run.raster.crs is None)
+        bounds = live.bounds
+        colors = label_colors([label.name for label in live.model.package.classes])
+        nothing = live.nothing
+        layer = _made(
+            ObjectLayer, looks=own, id=key, name=name, bounds=bounds, frame=nothing, colors=colors
+        )
+        self._put(layer)
+        self._live[key] = live
+        if self._place is not None:
+            live.look_at(self._place.bounds)
+        return self
+
+    def _enter(self, plane: bool) -> None:
+        """Take the plane of a photo, or the Earth, for a first layer; refuse what fits not."""
+        if plane and not self.stack.all() and not self.layers and not self._place:
+            self.crs = ipyleaflet.projections.Simple
+            self.min_zoom, self.max_zoom = -10, 8
+        if plane != self.plane:
+            raise OptionError(
+                "a raster or objects without a CRS cannot lie on the same map as what has one; "
+                "show them on a map of their own, or give them a CRS with da.rio.write_crs(...)"
+            )
+
+    def _put(self, layer: Layer) -> Explorer:
+        """Add a layer above all others; the first one says what is seen at the beginning."""
+        first = not self.stack.all()
+        self.stack.put(layer)
+        if first and not self._keep_place:
+            self._fit(layer.bounds)
+        return self
+
+    def _choose(self, layer: Layer, choice: str) -> None:
+        """Show another class of probabilities."""
+        choices = layer.choices if isinstance(layer, RasterLayer) else ()
+        if choice not in choices:
+            raise OptionError(
+                f"{layer.name!r} does not show {choice!r}; possible are "
+                f"{', '.join(choices) or 'no choices'}"
+            )
+        assert isinstance(layer, RasterLayer)
+        view = restyled(layer, [choices.index(choice) + 1])
+        self.feed.show(layer.id, view)
+        self.stack.replace(layer.id, view=view, choice=choice, again=True)
+
+    def _publish(self, layers: list[Layer]) -> None:
+        self.tiles.layers = [as_dict(layer) for layer in layers]
+
+    def _fit(self, bounds: Bounds) -> None:
+        place = fitting(bounds, SIZE, plane=self.plane)
+        self.center, self.zoom = place.middle[::-1], place.zoom
+        self.tiles.fit = list(bounds)
+
+    def _first_crs(self) -> Any:
+        rasters = [layer for layer in self.stack.all() if isinstance(layer, RasterLayer)]
+        return rasters[0].view.crs if rasters else "EPSG:4326"
+
+    def _hear(self, said: dict[str, Any]) -> None:
+        """Take a message of a page; on the kernel's main thread, so at once."""
+        kind = said["kind"]
+        if kind in pages.QUICK:
+            self._answer(pages.QUICK[kind], said)
+        elif kind in pages.SLOW:
+            self._worker.submit(self._answer, pages.SLOW[kind], said)
+
+    def _answer(self, page: pages.Page, said: dict[str, Any]) -> None:
+        try:
+            page(self, said)
+        except GeodlError as error:
+            self._complain(str(error))
+        except Exception as error:
+            LOGGER.exception("the map failed on %r", said.get("kind"))
+            self._complain(f"the map could not {said.get('kind')}: {first_line(error)}")
+
+    def _complain(self, sentence: str) -> None:
+        self.tiles.tell("problem", text=sentence)
+
+    def _progress(self, source: str) -> Callable[[int, int], None]:
+        def report(done: int, total: int) -> None:
+            self.tiles.tell("status", source=source, done=done, total=total)
+
+        return report
+
+
+def explore(*data: Any, model: Any = None, **options: Any) -> Explorer:
+    """Show rasters, results and objects on a live map.
+
+    Parameters
+    ----------
+    data
+        From the lowest to the uppermost; see `Explorer.add`.
+    model
+        A model that runs on what is in view of the first raster, shown above all.
+    options
+        As of `Explorer`.
+
+    Returns
+    -------
+    Explorer
+        The map.
+
+    Raises
+    ------
+    GeodlError
+        If something cannot be shown; the message says what can.
+    """
+    explorer = Explorer(*data, **options)
+    if model is not None:
+        explorer.add(data[0], model=model)
+    return explorer
+
+
+def _made(kind: Callable[..., Any], *given: Any, looks: dict[str, Any], **fields: Any) -> Any:
+    """Make a layer; an option that it does not have is named."""
+    try:
+        return kind(*given, **fields, **looks)
+    except TypeError as error:
+        raise OptionError(
+            f"{', '.join(looks)} was given; possible are name, visible, opacity, model and, of "
+            f"rasters, bands and stretch ({first_line(error)})"
+        ) from error

@@ -1,0 +1,105 @@
+"""Rasters as layers: what is shown of them, and a model's answer that is computed in view only."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from geodl_lab.errors import ModelError
+from geodl_lab.maps.layers import RasterLayer
+from geodl_lab.maps.views import View, view_of
+from geodl_lab.pixels import classify, regress
+from geodl_lab.raster import as_raster
+from geodl_lab.runtime import Model
+from geodl_lab.styles import style_of
+
+CHUNK = 2048
+"""Side in pixels of the chunks of a raster that was not lazy."""
+
+
+def raster_layer(
+    data: xr.DataArray | xr.Dataset,
+    key: str,
+    name: str,
+    *,
+    bands: Sequence[int] | None = None,
+    stretch: tuple[float, float] | None = None,
+    **looks: Any,
+) -> RasterLayer:
+    """Return a raster as a layer.
+
+    Parameters
+    ----------
+    data
+        Raster (band, y, x) or (y, x), or a Dataset of bands.
+    key, name
+        Of the layer.
+    bands, stretch
+        As in `geodl_lab.styles.style_of`.
+    looks
+        ``visible``, ``opacity``.
+
+    Raises
+    ------
+    GeodlError
+        If it cannot be shown.
+    """
+    raster = as_raster(data)
+    names = choices_of(data)
+    if names and bands is None:
+        bands = [1]
+    view = view_of(data, name=name, bands=bands, stretch=stretch)
+    choice = names[bands[0] - 1] if names and bands is not None and len(bands) == 1 else ""
+    return RasterLayer(
+        id=key, name=name, bounds=view.frame.bounds, data=raster.array, view=view,
+        choices=names, choice=choice, **looks,
+    )  # fmt: skip
+
+
+def restyled(layer: RasterLayer, bands: Sequence[int]) -> View:
+    """Return the view of a layer with other bands shown; its blocks stay, and what is computed."""
+    style = style_of(layer.data, bands=bands)
+    return dataclasses.replace(layer.view, style=style)
+
+
+def choices_of(data: xr.DataArray | xr.Dataset) -> tuple[str, ...]:
+    """Return the names of a result's classes, of which one is shown; empty of other rasters."""
+    if not isinstance(data, xr.DataArray) or "geodl_model" not in data.attrs:
+        return ()
+    array = as_raster(data).array
+    dim = array.dims[0]
+    if len(array) == 1 or dim not in array.coords or array.coords[dim].dtype.kind not in "UO":
+        return ()
+    return tuple(str(name) for name in array.coords[dim].values)
+
+
+def answer(data: xr.DataArray | xr.Dataset, model: Model, **options: Any) -> xr.DataArray:
+    """Return a model's answer to a raster lazily, whether the raster is lazy or not.
+
+    Raises
+    ------
+    GeodlError
+        If the model answers no pixels, or raster, bands or an option is not usable.
+    """
+    makes = {"classify": classify, "regress": regress}.get(model.package.task)
+    if makes is None:
+        raise ModelError(
+            f"model {model.name!r} is made to {model.package.task}, which gives no pixels or "
+            "objects to show; call da.dl.recognize(model)"
+        )
+    raster = as_raster(data)
+    lazy = data if raster.lazy else data.chunk({dim: CHUNK for dim in raster.array.dims[1:]})
+    return makes(lazy, model, **options)
+
+
+def named(data: Any, fallback: str) -> str:
+    """Return what a raster calls itself, or where it came from."""
+    source = data.encoding.get("source") if hasattr(data, "encoding") else None
+    if isinstance(source, str):
+        return Path(source).stem
+    name = getattr(data, "name", None)
+    return str(name) if isinstance(name, str) and name else fallback
