@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         probabilities_file,
         regress_file,
     )
+    from geodl_lab.job_client import connect
     from geodl_lab.maps.explorer import Explorer, explore
     from geodl_lab.objects import detect
     from geodl_lab.options import Options
@@ -49,6 +50,7 @@ _HOME = {
     "class_areas": "totals",
     "classify": "pixels",
     "classify_file": "files",
+    "connect": "job_client",
     "demo_scene": "demo",
     "detect": "objects",
     "detect_file": "files",
@@ -75,11 +77,10 @@ _HOME = {
 
 __all__ = [
     "Explorer", "Options", "__version__", "change", "class_areas", "classify", "classify_file",
-    "demo_scene", "detect", "detect_file", "entropy", "entropy_file", "explore",
+    "connect", "demo_scene", "detect", "detect_file", "entropy", "entropy_file", "explore",
     "export_training_data", "from_torch", "label_counts", "list_models", "open_model",
-    "open_raster", "plot",
-    "probabilities", "probabilities_file", "recognize", "regress", "regress_file", "save",
-    "serve", "stack_dates", "to_cell_size",
+    "open_raster", "plot", "probabilities", "probabilities_file", "recognize", "regress",
+    "regress_file", "save", "serve", "stack_dates", "to_cell_size",
 ]  # fmt: skip
 
 

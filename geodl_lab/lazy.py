@@ -43,13 +43,6 @@ def lazy_dense(planned: Plan, source: Source, work: DenseWork, area: Window) -> 
     return dask.array.block([[block(chunk) for chunk in row] for row in lattice])
 
 
-def runs_model(array: Any) -> bool:
-    """Tell whether computing a DataArray runs a model: it is a result that is not computed yet."""
-    graph = array.__dask_graph__() if array.chunks is not None else None
-    layers = getattr(graph, "layers", graph) or ()
-    return any(str(name).startswith(_compute_chunk.__name__) for name in layers)
-
-
 def compute_chunks(
     planned: Plan,
     source: Source,

@@ -21,7 +21,7 @@ EDGE = "#00000099"
 
 def draw_objects(
     ax: Axes, objects: geopandas.GeoDataFrame, *, crs: Any = None, scores: bool = False, **look: Any
-) -> tuple[Swatch, ...]:
+) -> None:
     """Draw points as circles, boxes and masks as outlines; the view stays as it is.
 
     Parameters
@@ -36,28 +36,43 @@ def draw_objects(
         True writes each score.
     look
         ``size`` of points in square typographic points, ``width`` of lines in points.
-
-    Returns
-    -------
-    tuple of Swatch
-        The legend: a line a label, with the number of its objects.
     """
     if objects.crs is not None and crs is not None and objects.crs != crs:
         objects = objects.to_crs(crs)
     limits = ax.get_xlim(), ax.get_ylim()
-    labels = objects["label"].astype(str) if "label" in objects else [""] * len(objects)
-    labels = np.asarray(labels, dtype=object)
-    colors = label_colors(labels.tolist())
-    for label, color in colors.items():
+    labels = _labels(objects)
+    for label, color in label_colors(labels.tolist()).items():
         _draw_shapes(ax, np.asarray(objects.geometry.values)[labels == label], color, **look)
     if scores and "score" in objects:
         _write_scores(ax, objects)
     ax.set(xlim=limits[0], ylim=limits[1])
-    counts = {label: int((labels == label).sum()) for label in colors}
+
+
+def swatches_of(objects: geopandas.GeoDataFrame | None, *, least: int = 1) -> tuple[Swatch, ...]:
+    """Return the legend of objects: a line a label, with the number of its objects.
+
+    Parameters
+    ----------
+    objects
+        As `draw_objects` takes them, or None.
+    least
+        Labels from which a legend says something; of fewer there is none.
+    """
+    if objects is None:
+        return ()
+    labels = _labels(objects)
+    colors = label_colors(labels.tolist()).items()
     return tuple(
-        Swatch(f"{label or 'object'} ({counts[label]})", color, value)
-        for value, (label, color) in enumerate(colors.items())
+        Swatch(f"{label or 'object'} ({(labels == label).sum()})", color, value)
+        for value, (label, color) in enumerate(colors)
+        if len(colors) >= least
     )
+
+
+def _labels(objects: geopandas.GeoDataFrame) -> np.ndarray:
+    """Return the label of each object, (object,); "" where they have none."""
+    labels = objects["label"].astype(str) if "label" in objects else [""] * len(objects)
+    return np.asarray(labels, dtype=object)
 
 
 def bounds_of(objects: geopandas.GeoDataFrame) -> tuple[float, float, float, float]:
@@ -70,11 +85,11 @@ def bounds_of(objects: geopandas.GeoDataFrame) -> tuple[float, float, float, flo
 
 
 def _draw_shapes(
-    ax: Axes, shapes: np.ndarray, color: str, *, size: float = 20, width: float = 1.0
+    ax: Axes, shapes: np.ndarray, color: str, *, size: float = 28, width: float = 1.3
 ) -> None:
     parts = shapely.get_parts(shapes[~shapely.is_missing(shapes)])
     dimensions = shapely.get_dimensions(parts)
-    halo = [patheffects.withStroke(linewidth=width + 1.2, foreground=EDGE)]
+    halo = [patheffects.withStroke(linewidth=width + 1.0, foreground=EDGE)]
     points = shapely.get_coordinates(parts[dimensions == 0])
     if len(points):
         x, y = points.T
@@ -83,7 +98,8 @@ def _draw_shapes(
         )
     edges = shapely.get_parts(shapely.boundary(parts[dimensions == 2]))
     lines = [shapely.get_coordinates(line) for line in (*edges, *parts[dimensions == 1])]
-    ax.add_collection(LineCollection(lines, colors=color, linewidths=width, path_effects=halo))
+    if lines:
+        ax.add_collection(LineCollection(lines, colors=color, linewidths=width, path_effects=halo))
 
 
 def _write_scores(ax: Axes, objects: geopandas.GeoDataFrame) -> None:

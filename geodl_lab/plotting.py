@@ -20,12 +20,12 @@ from matplotlib.transforms import Affine2D
 
 from geodl_lab.bands import common_name
 from geodl_lab.errors import OptionError
-from geodl_lab.lazy import runs_model
 from geodl_lab.plot_axes import add_scale_bar, aspect_of, label_axes
-from geodl_lab.plot_objects import bounds_of, draw_objects
+from geodl_lab.plot_objects import bounds_of, draw_objects, swatches_of
 from geodl_lab.raster import Raster, area_window, as_raster
 from geodl_lab.styles import Bar, Style, Swatch, is_result, style_of
 from geodl_lab.thinning import thinned
+from geodl_lab.windowed import needs_model
 
 if TYPE_CHECKING:
     import geopandas
@@ -43,7 +43,7 @@ COLUMN = 28
 MOST = 84
 """Lines of a legend in all."""
 
-LONG = 40
+LONG = 32
 """Characters of a name in a legend."""
 
 
@@ -136,7 +136,8 @@ def plot(
         axes[0].figure.suptitle(_title(raster))
     else:
         picture = make_picture(raster, bands=bands, stretch=stretch, area=area)
-        axes = np.array([_new_axes(picture) if ax is None else ax])
+        lines = picture.legend or swatches_of(objects, least=2) if legend else None
+        axes = np.array([_new_axes(_ratio(picture), lines) if ax is None else ax])
         draw_picture(axes[0], picture)
         axes[0].set_title(_title(raster))
         if legend and picture.legend:
@@ -207,7 +208,7 @@ def make_picture(
     part = raster
     if area is not None:
         part = Raster(raster.array[:, *area_window(raster, area).slices_yx])
-    if not runs_model(raster.array):
+    if not needs_model(raster.array):
         style = style_of(raster.array, bands=numbers, stretch=stretch)
         return Picture(part, thinned(part, LARGEST), style)
     _refuse_large_run(part)
@@ -301,7 +302,7 @@ def _shared(
 def _channel_pictures(raster: Raster, **options: Any) -> dict[str, Picture]:
     """Return a picture of each class of probabilities, or of each quantity, by name."""
     first = make_picture(raster, bands=1, **options)
-    source = first.raster if runs_model(raster.array) else raster
+    source = first.raster if needs_model(raster.array) else raster
     return {
         name: dataclasses.replace(
             first, style=style_of(source.array, bands=[number], stretch=options["stretch"])
@@ -319,10 +320,11 @@ def _draw_on_top(
     scores: bool,
 ) -> None:
     """Draw objects on each of some axes, and their legend where the axes have none."""
+    lines = swatches_of(objects, least=2)
     for ax in axes:
-        drawn = draw_objects(ax, objects, crs=raster.crs, scores=scores)
-        if legend and len(drawn) > 1 and ax.get_legend() is None:
-            draw_legend(np.array([ax]), drawn)
+        draw_objects(ax, objects, crs=raster.crs, scores=scores)
+        if legend and lines and ax.get_legend() is None:
+            draw_legend(np.array([ax]), lines)
 
 
 def _plot_alone(
@@ -332,20 +334,18 @@ def _plot_alone(
     left, bottom, right, top = bounds = bounds_of(objects)
     crs = objects.crs
     ratio = (top - bottom) / (right - left) * aspect_of(bounds, crs)
-    ax = (
-        plt.subplots(figsize=_figure_size(ratio, None), layout="constrained")[1]
-        if ax is None
-        else ax
-    )
+    lines = swatches_of(objects, least=2)
+    ax = _new_axes(ratio, lines if legend else None) if ax is None else ax
     ax.set(xlim=(left, right), ylim=(bottom, top) if crs is not None else (top, bottom))
     ax.set_aspect(aspect_of(bounds, crs))
     label_axes(ax, crs)
     if len(objects):
         add_scale_bar(ax, bounds, crs)
-    drawn = draw_objects(ax, objects, crs=crs, scores=scores)
-    ax.set_title(drawn[0].name if len(drawn) == 1 else f"{len(objects)} objects")
-    if legend and len(drawn) > 1:
-        draw_legend(np.array([ax]), drawn)
+    draw_objects(ax, objects, crs=crs, scores=scores)
+    one = swatches_of(objects)
+    ax.set_title(_short(one[0].name) if len(one) == 1 else f"{len(objects)} objects")
+    if legend and lines:
+        draw_legend(np.array([ax]), lines)
     return ax
 
 
@@ -410,9 +410,8 @@ def _short(name: str) -> str:
     return (flat if len(flat) <= LONG else f"{flat[: LONG - 1]}…").replace("$", r"\$")
 
 
-def _new_axes(picture: Picture) -> Axes:
-    size = _figure_size(_ratio(picture), picture.legend)
-    return plt.subplots(figsize=size, layout="constrained")[1]
+def _new_axes(ratio: float, legend: tuple[Swatch, ...] | Bar | None) -> Axes:
+    return plt.subplots(figsize=_figure_size(ratio, legend), layout="compressed")[1]
 
 
 def _many_axes(pictures: Sequence[Picture], columns: int) -> np.ndarray:
@@ -421,7 +420,7 @@ def _many_axes(pictures: Sequence[Picture], columns: int) -> np.ndarray:
     ratio = float(np.clip(max(map(_ratio, pictures)), 0.3, 3))
     side = 11 / max(columns, 2)
     size = columns * side + 1.6, rows * (side * ratio + 0.35)
-    grid = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)[1]
+    grid = plt.subplots(rows, columns, figsize=size, layout="compressed", squeeze=False)[1]
     for unused in grid.flat[len(pictures) :]:
         unused.set_axis_off()
     axes: np.ndarray = grid.ravel()[: len(pictures)]
@@ -442,5 +441,5 @@ def _figure_size(ratio: float, legend: tuple[Swatch, ...] | Bar | None) -> tuple
         width += 0.9
     elif legend:
         longest = max(len(_short(line.name)) for line in legend)
-        width += -(-min(len(legend), MOST) // COLUMN) * (0.5 + 0.085 * longest)
+        width += -(-min(len(legend), MOST) // COLUMN) * (0.6 + 0.085 * longest)
     return width + 0.9, height + 0.7

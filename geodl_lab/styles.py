@@ -33,8 +33,10 @@ QUALITATIVE = (
 )  # fmt: skip
 """Colours of classes whose raster says none (Tableau 10)."""
 
-OBJECT = "#ffe600"
-"""Colour of objects of one label: seen on any picture of the ground."""
+OBJECTS = (
+    "#ffe600", "#00d5ff", "#ff4fc8", "#6cff3d", "#ff8a00", "#b58cff", "#ff5252", "#ffffff",
+)  # fmt: skip
+"""Colours of labels of objects: bright, as they are lines on pictures of the ground."""
 
 
 @dataclass(frozen=True)
@@ -254,11 +256,8 @@ def is_result(raster: Raster) -> bool:
 
 
 def label_colors(labels: Iterable[str]) -> dict[str, str]:
-    """Return the colour (``#rrggbb``) of each label of objects, by name; one alone is bright."""
-    names = sorted(set(labels))
-    if len(names) == 1:
-        return {names[0]: OBJECT}
-    return dict(zip(names, itertools.cycle(QUALITATIVE), strict=False))
+    """Return the colour (``#rrggbb``) of each label of objects, by name."""
+    return dict(zip(sorted(set(labels)), itertools.cycle(OBJECTS), strict=False))
 
 
 def shown_pixels(values: np.ndarray, bands: Sequence[int], nodata: float | None) -> np.ndarray:

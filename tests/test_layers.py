@@ -40,6 +40,8 @@ ROWS = (
     ("demo",),
     ("maps",),
     ("accessor",),
+    ("job_wire", "job_html", "job_files", "remote_rasters"),
+    ("remote_jobs",),
     ("job_client", "jupyter"),
     ("jobs",),
     ("server",),

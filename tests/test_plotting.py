@@ -1,21 +1,22 @@
 """Pictures without a display: right place, right colours, right legend."""
 
+import functools
+
 import geopandas
 import matplotlib as mpl
 import numpy as np
 import pytest
 import shapely
+from affine import Affine
 
-from geodl_lab import open_raster, plot, plotting, save
-from geodl_lab.errors import OptionError
-from geodl_lab.package import LabelClass
-from geodl_lab.plotting import class_colors, true_color
-from geodl_lab.raster import as_raster
-from geodl_lab.testing import make_raster, wrap
+from geodl_lab import from_torch, open_raster, plot, plotting, save
+from geodl_lab.errors import OptionError, RasterError
+from geodl_lab.plotting import plot_side_by_side
+from geodl_lab.styles import style_of
+from geodl_lab.testing import RandomNet, make_raster, wrap
 
 mpl.use("Agg")
 
-CLASSES = (LabelClass(0, "open water", "#0000ff"), LabelClass(3, "tree", "#00ff00"))
 FLAGS = {
     "flag_values": np.array([0, 3], dtype=np.uint8),
     "flag_meanings": "open_water tree",
@@ -76,30 +77,153 @@ def test_a_photo_begins_at_the_top():
     assert shown_at(ax, 5, 5) == (0, 255, 0, 255)
 
 
-def test_rasters_are_stretched_over_pixels_with_data():
+def test_colours_are_those_of_the_map():
     raster = make_raster((4, 50, 60), nodata=0)
     raster[:, :5] = 0
-    rgba = true_color(as_raster(raster))
-    assert rgba.shape == (50, 60, 4) and rgba.min() >= 0 and rgba.max() <= 1
-    assert (rgba[:5, :, 3] == 0).all() and (rgba[5:, :, 3] == 1).all()
-    low, high = np.percentile(raster.values[:3, 5:], plotting.STRETCH)
-    expected = np.clip((raster.values[1, 20, 30] - low) / (high - low), 0, 1)
-    assert rgba[20, 30, 1] == pytest.approx(expected, abs=1e-5)
+    for given in ({}, {"bands": (4, 1, 2)}, {"bands": [2]}, {"stretch": (10, 90)}):
+        shown = raster.dl.plot(**given).images[0].get_array()
+        assert np.array_equal(shown, style_of(raster, **given).rgba(raster.values))
+    assert (shown[:5, :, 3] == 0).all() and (shown[5:, :, 3] == 255).all()
 
 
-def test_one_band_is_gray_and_bands_can_be_chosen():
-    raster = make_raster((4, 20, 20))
-    gray = true_color(as_raster(raster[:1]))
-    assert np.array_equal(gray[..., 0], gray[..., 2])
-    chosen = true_color(as_raster(raster), (4, 1, 1))
-    assert np.array_equal(chosen[..., 1], chosen[..., 2])
+def test_bands_are_called_by_number_or_name():
+    raster = make_raster((4, 20, 20), names=("Red", "Green", "Blue", "NIR"))
+    by_number = raster.dl.plot(bands=(4, 1, 2)).images[0].get_array()
+    by_name = raster.dl.plot(bands=("nir", "RED", "green")).images[0].get_array()
+    assert np.array_equal(by_number, by_name)
     with pytest.raises(OptionError, match=r"bands \[5\] are not all in the raster, .*1 to 4"):
         raster.dl.plot(bands=[5])
+    with pytest.raises(OptionError, match="no band 'swir'; the raster has red, green, blue, nir"):
+        raster.dl.plot(bands="swir")
 
 
-def test_nothing_but_nodata_is_drawn_too():
-    rgba = true_color(as_raster(wrap(np.zeros((3, 8, 8), np.uint8), nodata=0)))
-    assert (rgba[..., 3] == 0).all()
+def test_a_part_has_the_stretch_of_the_whole():
+    raster = make_raster((3, 60, 60))
+    raster[:, :30] //= 4
+    ax = raster.dl.plot(area=(400_000, 3_699_990, 400_012, 3_700_000))
+    whole = style_of(raster).rgba(raster.values)
+    assert np.array_equal(ax.images[0].get_array(), whole[:17, :20])
+    assert ax.get_xlim() == pytest.approx((400_000, 400_012))
+
+
+def test_nothing_but_nodata_says_so():
+    ax = wrap(np.zeros((3, 8, 8), np.uint8), nodata=0)[0].dl.plot()
+    assert [text.get_text() for text in ax.texts] == ["no data"]
+
+
+def test_steps_in_time_are_refused_in_a_sentence():
+    series = make_raster((3, 20, 20)).rename(band="time")
+    with pytest.raises(RasterError, match=r"steps in time are no bands; take one, as"):
+        series.dl.plot()
+
+
+@functools.cache
+def net():
+    return from_torch(
+        RandomNet(2, 3), name="net", bands=["red", "nir"], window=64,
+        classes=["water", "tall $tree$", "road"],
+    )  # fmt: skip
+
+
+def scene():
+    return make_raster((2, 70, 80), names=("red", "nir"))
+
+
+def test_probabilities_have_a_panel_each_with_one_colour_bar():
+    result = scene().dl.probabilities(net())
+    axes = result.dl.plot()
+    assert [ax.get_title() for ax in axes] == ["water", r"tall \$tree\$", "road"]
+    assert axes[0].figure.get_suptitle() == "probability · net"
+    bars = [ax for ax in axes[0].figure.axes if ax.get_label() == "<colorbar>"]
+    assert [bar.get_ylabel() for bar in bars] == ["probability"]
+    assert bars[0].get_ylim() == (0, 1)
+    expected = style_of(result, bands=[3]).rgba(result.values)
+    assert np.array_equal(axes[2].images[0].get_array(), expected)
+
+
+def test_one_class_of_probabilities_is_picked_by_name():
+    result = scene().dl.probabilities(net())
+    one = result.dl.plot(bands="road")
+    other = result.sel({"class": "road"}).dl.plot()
+    assert np.array_equal(one.images[0].get_array(), other.images[0].get_array())
+    for ax in (one, other):
+        assert ax.figure.axes[-1].get_ylabel() == "probability of road"
+    axes = mpl.pyplot.subplots()[1]
+    with pytest.raises(OptionError, match=r"hold one picture, and the result has 3: water"):
+        result.dl.plot(ax=axes)
+
+
+def test_entropy_has_a_bar_with_its_unit_and_its_range():
+    ax = scene().dl.entropy(net()).dl.plot()
+    bar = ax.figure.axes[-1]
+    assert bar.get_ylabel() == "entropy (nat)" and bar.get_ylim() == pytest.approx((0, np.log(3)))
+    assert ax.get_title() == "entropy · net"
+
+
+def test_a_lazy_result_is_run_only_where_each_pixel_is_shown(monkeypatch):
+    monkeypatch.setattr(plotting, "LARGEST", 60)
+    model = net()
+    lazy = scene().chunk(x=32, y=32).dl.classify(model)
+    before = model.network.calls
+    with pytest.raises(OptionError, match=r"70 x 80 pixels .*\.compute\(\).*\.dl\.map\(\).*area="):
+        lazy.dl.plot()
+    with pytest.raises(OptionError, match="not computed yet"):
+        scene().chunk(x=32).dl.probabilities(model).dl.plot()
+    assert model.network.calls == before
+    ax = lazy.dl.plot(area=(400_000, 3_699_990, 400_012, 3_700_000))
+    assert model.network.calls > before
+    expected = style_of(lazy).rgba(lazy.values[None, :17, :20])
+    assert np.array_equal(ax.images[0].get_array(), expected)
+    assert lazy.compute().dl.plot().images  # thinned, as nothing has to be run
+    assert lazy.compute().chunk().dl.plot().images
+
+
+def test_rotated_rasters_lie_where_they_are():
+    raster = class_raster().drop_vars(["x", "y"]).rio.write_crs("EPSG:32633")
+    turned = Affine.translation(5e5, 5e6) @ Affine.rotation(30) @ Affine.scale(10, -10)
+    ax = raster.rio.write_transform(turned).dl.plot()
+    image = ax.images[0]
+    to_screen, to_axes = image.get_transform(), ax.transData
+    for column, row in ((0, 0), (60, 0), (60, 40)):
+        expected = to_axes.transform(turned @ (column, row))
+        assert to_screen.transform((column, row)) == pytest.approx(expected)
+    assert ax.get_xlim()[0] == pytest.approx(5e5) and ax.get_ylim()[1] > 5e6
+
+
+def test_many_classes_have_columns_and_an_end():
+    values = np.arange(200, dtype=np.uint8).reshape(10, 20)
+    attrs = {
+        "flag_values": np.arange(200, dtype=np.uint8),
+        "flag_meanings": " ".join(f"kind_{i}{'_of_a_long_name' * 5}" for i in range(200)),
+        "flag_colors": " ".join(["#123456"] * 200),
+    }
+    names = legend(wrap(values[None])[0].assign_attrs(attrs).dl.plot())
+    assert len(names) == plotting.MOST and names[-1] == "... and 117 more"
+    assert max(map(len, names)) <= plotting.LONG
+
+
+def test_side_by_side_shares_a_legend_that_is_the_same():
+    one, other = class_raster(), class_raster()
+    other[20:] = 0
+    axes = plot_side_by_side({"before": one, "after": other})
+    assert [ax.get_title() for ax in axes] == ["before", "after"]
+    assert axes[0].get_legend() is None and legend(axes[1]) == ["open water", "tree"]
+    axes = plot_side_by_side({"image": make_raster(), "classes": other}, columns=1)
+    assert legend(axes[1]) == ["open water", "tree"]
+    with pytest.raises(OptionError, match="no raster to draw; give some"):
+        plot_side_by_side({})
+
+
+def test_objects_are_drawn_alone_too():
+    boxes = [shapely.box(400_000, 3_699_980, 400_010, 3_699_990), shapely.Point(400_020, 3_699_970)]
+    frame = geopandas.GeoDataFrame({"label": ["car", "tree"]}, geometry=boxes, crs="EPSG:26911")
+    ax = plot(frame)
+    assert ax.get_title() == "2 objects" and legend(ax) == ["car (1)", "tree (1)"]
+    assert ax.get_xlim()[0] < 400_000 and ax.get_xlim()[1] > 400_020
+    assert plot(frame[:1]).get_title() == "car (1)" and plot(frame[:0]).get_title() == "0 objects"
+    photo = geopandas.GeoDataFrame(geometry=[shapely.box(2, 3, 20, 30)])
+    low, high = plot(photo).get_ylim()
+    assert low > high  # from the top down
 
 
 def test_large_rasters_are_thinned(monkeypatch):
@@ -124,8 +248,3 @@ def test_objects_are_drawn_on_top_and_keep_the_view(count, points):
 def test_a_given_axes_is_used():
     ax = mpl.pyplot.subplots()[1]
     assert class_raster().dl.plot(ax=ax) is ax
-
-
-def test_class_colors_leave_other_values_transparent():
-    table = class_colors(np.array([[0, 3, 7, 255]], dtype=np.uint8), CLASSES)
-    assert table[0].tolist() == [[0, 0, 255, 255], [0, 255, 0, 255], [0] * 4, [0] * 4]

@@ -83,7 +83,7 @@ def test_a_result_has_a_colour_bar_over_its_range():
     bar = style_of(result, bands=[2]).legend
     assert (bar.low, bar.high, bar.label) == (0, 1, "probability of tree")
     assert bar.colors[0] == "#440154" and bar.colors[-1] == "#fde724"
-    entropy = result[0].rename("entropy").assign_attrs(units="nat")
+    entropy = result[0].drop_vars("class").rename("entropy").assign_attrs(units="nat")
     assert style_of(entropy).legend.label == "entropy (nat)"
 
 

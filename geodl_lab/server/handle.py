@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from geodl_lab.errors import OptionError, RunError
+from geodl_lab.job_client import Client, connect
 from geodl_lab.server import check_installed
 
 check_installed()
@@ -76,6 +77,10 @@ class Server:
     def running(self) -> bool:
         """Whether the process is there."""
         return self._process.poll() is None
+
+    def client(self) -> Client:
+        """Return a client with its key: models, rasters, jobs; see `geodl_lab.connect`."""
+        return connect(self.url, key=self.api_key, ca_file=self.ca_file)
 
     def stop(self) -> None:
         """Stop it: running steps finish, and jobs go on at the next start."""

@@ -13,7 +13,6 @@ from starlette.concurrency import run_in_threadpool
 
 from geodl_lab._version import __version__
 from geodl_lab.jobs.job import Job, State
-from geodl_lab.local_server import PROXIED
 from geodl_lab.server.arcgis import html
 from geodl_lab.server.arcgis.gp import ROOT
 from geodl_lab.server.arcgis.web import parameters
@@ -58,9 +57,8 @@ async def model_cards(request: Request) -> Response:
 
 
 async def _page(request: Request, title: str, parts: list[str]) -> Response:
-    if PROXIED in request.headers:  # who is logged in to Jupyter needs no key
-        return html.page(title, *parts, token=None)
-    return html.page(title, *parts, token=(await parameters(request)).text("token"))
+    given = await parameters(request)
+    return html.page(title, *parts, token=given.key_field)
 
 
 async def _last_jobs(request: Request) -> list[Job] | None:

@@ -27,8 +27,8 @@ LAB_SETTINGS = {
 }  # fmt: skip
 NO_NEWS = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
 # Kernels run as they are for a user; the page of a test is the only visitor.
-SERVER = ["--ServerApp.ip=127.0.0.1", "--IdentityProvider.token=", "--no-browser", "--allow-root"]
-LAB = ["--expose-app-in-browser", "--LabApp.news_url=None"]
+SERVER = ["--ServerApp.ip=127.0.0.1", "--no-browser", "--allow-root"]
+LAB = ["--IdentityProvider.token=", "--expose-app-in-browser", "--LabApp.news_url=None"]
 
 
 def copy_notebooks(folder: Path) -> Path:
@@ -60,10 +60,10 @@ def _installed(folder: Path) -> list[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     shared = project["tool"]["hatch"]["build"]["targets"]["wheel"].get("shared-data", {})
     for source, target in shared.items():
-        target = target.replace("etc/jupyter", "config").replace("share/jupyter", "data")
+        place = target.replace("etc/jupyter", "config").replace("share/jupyter", "data")
         copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
-        (folder / target).parent.mkdir(parents=True, exist_ok=True)
-        copy(ROOT / source, folder / target)
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        copy(ROOT / source, folder / place)
     try:
         metadata.distribution("geodl-lab")
     except metadata.PackageNotFoundError:
@@ -105,6 +105,16 @@ def hub(notebooks: Path, folder: Path, *, base_url: str = "/user/x/") -> Iterato
 
 
 @contextmanager
+def jupyter_server(
+    root: Path, folder: Path, *, token: str, base_url: str = "/user/x/"
+) -> Iterator[str]:
+    """Run a Jupyter server that asks for a token, without JupyterLab; yield its address."""
+    options = [*SERVER, f"--IdentityProvider.token={token}", f"--ServerApp.base_url={base_url}"]
+    with _running("jupyter_server", options, root, folder) as address:
+        yield address.rstrip("/") + base_url
+
+
+@contextmanager
 def voila(notebook: Path, folder: Path, *options: str) -> Iterator[str]:
     """Run Voila alone on one notebook (or a folder of them) and yield its address."""
     where = notebook if notebook.is_dir() else notebook.parent
@@ -121,7 +131,7 @@ def _running(module: str, options: list[str], where: Path, folder: Path) -> Iter
     with log.open("w") as said:
         server = subprocess.Popen(command, stdout=said, stderr=said, cwd=where, env=variables)
         try:
-            _wait_for(port, server, log)
+            wait_for(port, server, log)
             yield f"http://127.0.0.1:{port}/"
         finally:
             _stop(server)
@@ -134,7 +144,7 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def _wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for(port: int, server: subprocess.Popen[bytes], log: Path | None = None) -> None:
     """Wait until somebody listens; asking Voila for a page would start a kernel."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and server.poll() is None:
@@ -142,7 +152,8 @@ def _wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
             if sock.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.1)
-    raise AssertionError(f"the server did not start:\n{log.read_text()[-4000:]}")
+    said = log.read_text()[-4000:] if log else ""
+    raise AssertionError(f"the server did not start:\n{said}")
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

@@ -51,7 +51,7 @@ def show(
     if format_of(given) != "html":
         return respond(values, given)
     parts = (html.table(values), html.buttons(links), form)
-    return html.page(title, *parts, token=given.text("token"))
+    return html.page(title, *parts, token=given.key_field)
 
 
 def info_values(base: str) -> dict[str, Any]:

@@ -190,7 +190,7 @@ def _part(answer: Response, request: Request) -> Response:
 def _page(name: str, values: dict[str, Any], given: Parameters) -> Response:
     """Return an answer as a page; of features a row each."""
     if not values.get("features"):
-        return html.page(name, html.table(values), token=given.text("token"))
+        return html.page(name, html.table(values), token=given.key_field)
     rows = [one["attributes"] for one in values["features"]]
     head = "".join(f"<th>{escape(column)}</th>" for column in rows[0])
     cells = "".join(
@@ -199,7 +199,7 @@ def _page(name: str, values: dict[str, Any], given: Parameters) -> Response:
     )
     more = "<p>There are more; go on with resultOffset.</p>" * values["exceededTransferLimit"]
     table = f"<table><tr>{head}</tr>{cells}</table>{more}"
-    return html.page(name, table, token=given.text("token"))
+    return html.page(name, table, token=given.key_field)
 
 
 def _plain(value: Any) -> str:

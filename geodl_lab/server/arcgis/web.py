@@ -14,6 +14,8 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import UploadFile
 
+from geodl_lab.local_server import PROXIED
+
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -47,6 +49,13 @@ class Parameters(dict[str, str]):
         super().__init__({name.lower(): value for name, value in given.items() if value != ""})
         self.files = dict(files)
         self.named = dict(given)
+        self.proxied = False
+        """Whether Jupyter adds the key, so that a page needs no field for it."""
+
+    @property
+    def key_field(self) -> str | None:
+        """What a page's field for the key holds; None is no field."""
+        return None if self.proxied else self.text("token")
 
     def text(self, name: str, default: str = "") -> str:
         """Return a parameter as text, without blanks around it."""
@@ -75,7 +84,9 @@ async def received(request: Request) -> AsyncIterator[Parameters]:
         given |= {name: value for name, value in form.items() if isinstance(value, str)}
         files = {name: value for name, value in form.items() if isinstance(value, UploadFile)}
     try:
-        yield Parameters(given, files)
+        found = Parameters(given, files)
+        found.proxied = PROXIED in request.headers
+        yield found
     finally:
         await request.close()
 

@@ -1,0 +1,105 @@
+"""The widgets of the app, and how they lie on the page; what they do is said in `app`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+
+from geodl_lab.dashboard.words import note_html
+
+CSS = Path(__file__).parent / "style.css"
+
+EXAMPLE, ALL, DRAWN = "example", "all", "drawn"
+AREAS = {EXAMPLE: "Example", ALL: "All of it", DRAWN: "Drawn"}
+
+LEAD = (
+    "<h1>Map a raster</h1><div class='geoapp-lead'>Choose a raster and a model, draw an area, "
+    "press Run.</div>"
+)
+EMPTY = (
+    "<h2>Result</h2><div class='geoapp-hint'>Nothing yet. Press Run: the classes or objects appear "
+    "on the map, and their areas or counts here.</div>"
+)
+
+
+class Page:
+    """All widgets by name; ``box`` holds them."""
+
+    def __init__(self, *, map: Any, upload: Any, download: Any, address: Any) -> None:
+        self.raster = widgets.Dropdown(description="Raster", options=[])
+        self.raster_note = _html()
+        self.path = widgets.Text(
+            description="Or a path on the server", placeholder="/fileShares/STORE/place.tif"
+        )
+        self.use_path = widgets.Button(description="Use this path")
+        self.model = widgets.Dropdown(description="Model", options=[])
+        self.card = _html()
+        self.area = widgets.ToggleButtons(
+            description="Area", options=[(AREAS[ALL], ALL), (AREAS[DRAWN], DRAWN)], value=ALL
+        )
+        self.area_note = _html()
+        self.device = widgets.Dropdown(
+            description="Device",
+            options=[("Whatever is free", "auto"), ("Processor", "cpu"), ("GPU", "cuda")],
+        )
+        self.threshold = widgets.Text(
+            description="Least score (0 to 1)", placeholder="the model's own"
+        )
+        self.tta = widgets.Checkbox(
+            description="Average over eight turns (8 times the work)", indent=False
+        )
+        self.run = widgets.Button(description="Run", disabled=True)
+        self.cancel = widgets.Button(description="Cancel", disabled=True)
+        self.progress = widgets.FloatProgress(min=0, max=100)
+        self.status = _html(note_html("Starting."))
+        self.result = _html(EMPTY)
+        self.history = widgets.Select(description="Earlier runs", options=[])
+        self.open_run = widgets.Button(description="Open this run", disabled=True)
+        self.downloads = download
+        self.run.add_class("geoapp-run")
+        self.box = self._laid_out(map, upload, address)
+
+    def _laid_out(self, map: Any, upload: Any, address: Any) -> widgets.Box:
+        path = _folded("A path on the server", self.path, self.use_path)
+        options = _folded("Options", self.device, self.threshold, self.tta)
+        self.options_box = options
+        controls = _group(
+            "geoapp-controls",
+            _html(LEAD),
+            _group("geoapp-group", self.raster, self.raster_note, upload, path),
+            _group("geoapp-group", self.model, self.card),
+            _group("geoapp-group", self.area, self.area_note),
+            _group("geoapp-group", options),
+            _group(
+                "geoapp-group",
+                _group("geoapp-row", self.run, self.cancel),
+                self.progress,
+                self.status,
+            ),
+        )
+        stage = _group(
+            "geoapp-stage",
+            map,
+            _group("geoapp-result", self.result, self.downloads),
+            _group("geoapp-group", self.history, self.open_run),
+        )
+        style = widgets.HTML(f"<style>{CSS.read_text(encoding='utf-8')}</style>")
+        return widgets.VBox([style, address, _group("geoapp-app", controls, stage)])
+
+
+def _html(value: str = "") -> widgets.HTML:
+    return widgets.HTML(value)
+
+
+def _group(name: str, *children: Any) -> widgets.Box:
+    box = widgets.Box(list(children))
+    box.add_class(name)
+    return box
+
+
+def _folded(title: str, *children: Any) -> widgets.Accordion:
+    fold = widgets.Accordion([_group("geoapp-fold", *children)], selected_index=None)
+    fold.set_title(0, title)
+    return fold
