@@ -103,6 +103,11 @@ class Explorer(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
         return self.stack.names()
 
     @property
+    def windows_run(self) -> int:
+        """How many windows of rasters models were run on so far, for what was in view."""
+        return self.feed.painter.windows_run
+
+    @property
     def plane(self) -> bool:
         """Whether the map is the plane of a photo and not the Earth."""
         return bool(self.crs["name"] == "Simple")

@@ -33,6 +33,7 @@ class BlockQueue:
 
     keep_bytes: int
     computed: int = 0
+    windows: int = 0
     _waiters: dict[Key, set[Hashable]] = field(default_factory=dict)
     _running: set[Key] = field(default_factory=set)
     _kept: OrderedDict[Key, np.ndarray] = field(default_factory=OrderedDict)
@@ -91,6 +92,7 @@ class BlockQueue:
         """Keep the values of a block; answers who waited for it."""
         self._running.discard(key)
         self.computed += 1
+        self.windows += key.blocks.costly
         self._keep(key, values)
         return self._waiters.pop(key, set())
 
