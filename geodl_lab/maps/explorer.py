@@ -17,11 +17,11 @@ from geodl_lab.checks import is_number
 from geodl_lab.errors import GeodlError, OptionError, first_line
 from geodl_lab.maps import pages
 from geodl_lab.maps.basemaps import basemap_layer
-from geodl_lab.maps.drawing import draw_control, shape_of
+from geodl_lab.maps.drawing import draw_control, features_of, shape_of
 from geodl_lab.maps.feed import Feed
 from geodl_lab.maps.layers import Layer, ObjectLayer, RasterLayer, as_dict
 from geodl_lab.maps.live_objects import LiveObjects
-from geodl_lab.maps.places import Bounds, Place, fitting, geometry_to
+from geodl_lab.maps.places import Bounds, Place, fitting, geometry_from, geometry_to
 from geodl_lab.maps.rasters import answer, named, raster_layer, restyled
 from geodl_lab.maps.saving import KINDS, contents
 from geodl_lab.maps.shapes import as_frame, frame_bounds, frame_colors
@@ -254,6 +254,24 @@ class Explorer(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
         if shape is None:
             return None
         return geometry_to(shape, None if self.plane else crs or self._first_crs())
+
+    def draw(self, shape: shapely.Geometry, crs: Any = None) -> None:
+        """Put polygons on the map as if people had drawn them; they can be changed there.
+
+        Parameters
+        ----------
+        shape
+            Polygons.
+        crs
+            As of `drawn`.
+
+        Raises
+        ------
+        OptionError
+            If it is no CRS.
+        """
+        source = None if self.plane else crs or self._first_crs()
+        self._draw.data = [*self._draw.data, *features_of(geometry_from(shape, source))]
 
     def area(self, crs: Any = None) -> tuple[float, float, float, float] | None:
         """Return left, bottom, right, top of what people drew, as ``area=`` takes them.
