@@ -100,8 +100,16 @@ def _task(
 
 def _seen(planned: Plan, chunk: Window) -> Window:
     """Return the pixels of the grid that the windows of a chunk see."""
-    windows = [tile.window for tile in planned.grid.tiles(chunk)]
-    return hull(windows).intersect(planned.grid.whole)
+    grid = planned.grid
+    rows, columns = (
+        axis.indices(first, last)
+        for axis, first, last in (
+            (grid.rows, chunk.y, chunk.bottom),
+            (grid.columns, chunk.x, chunk.right),
+        )
+    )
+    corners = [grid.tile(rows[end], columns[end]).window for end in (0, -1)]
+    return hull(corners).intersect(grid.whole)
 
 
 def _compute_chunk(shared: tuple[Any, ...], stored: np.ndarray, seen: Window, chunk: Window) -> Any:

@@ -117,6 +117,11 @@ class Board:
             self._changed.notify_all()
         return answers
 
+    @property
+    def windows(self) -> int:
+        """Number of blocks that a model was run for."""
+        return self._queue.windows
+
     def close(self) -> None:
         """Let the threads end."""
         with self._changed:

@@ -13,10 +13,10 @@ import shapely
 from geodl_lab.errors import GeodlError, first_line
 from geodl_lab.maps import pages
 from geodl_lab.maps.basemaps import basemap_layer
-from geodl_lab.maps.drawing import draw_control, shape_of
+from geodl_lab.maps.drawing import draw_control, features_of, shape_of
 from geodl_lab.maps.feed import Feed
 from geodl_lab.maps.layers import Layer, RasterLayer, as_dict
-from geodl_lab.maps.places import Bounds, Place, fitting, geometry_to
+from geodl_lab.maps.places import Bounds, Place, fitting, geometry_from, geometry_to
 from geodl_lab.maps.saving import contents
 from geodl_lab.maps.stack import Stack
 from geodl_lab.maps.tile_layer import TileLayer
@@ -69,6 +69,11 @@ class Canvas(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
         return self.stack.names()
 
     @property
+    def windows_run(self) -> int:
+        """How many windows of rasters models were run on so far, for what was in view."""
+        return self.feed.painter.windows_run
+
+    @property
     def plane(self) -> bool:
         """Whether the map is the plane of a photo and not the Earth."""
         return bool(self.crs["name"] == "Simple")
@@ -99,6 +104,24 @@ class Canvas(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
         if shape is None:
             return None
         return geometry_to(shape, None if self.plane else crs or self._first_crs())
+
+    def draw(self, shape: shapely.Geometry, crs: Any = None) -> None:
+        """Put polygons on the map as if people had drawn them; they can be changed there.
+
+        Parameters
+        ----------
+        shape
+            Polygons.
+        crs
+            As of `drawn`.
+
+        Raises
+        ------
+        OptionError
+            If it is no CRS.
+        """
+        source = None if self.plane else crs or self._first_crs()
+        self._draw.data = [*self._draw.data, *features_of(geometry_from(shape, source))]
 
     def area(self, crs: Any = None) -> tuple[float, float, float, float] | None:
         """Return left, bottom, right, top of what people drew, as ``area=`` takes them.

@@ -30,6 +30,13 @@ def draw_control() -> ipyleaflet.GeomanDrawControl:
     )
 
 
+def features_of(shape: shapely.Geometry) -> list[dict[str, Any]]:
+    """Return a geometry, in coordinates as Leaflet counts, as if people had drawn its parts."""
+    looks = {"type": "polygon", "style": STYLE}
+    parts = map(shapely.geometry.mapping, shapely.get_parts(shape))
+    return [{"type": "Feature", "properties": looks, "geometry": part} for part in parts]
+
+
 def shape_of(features: list[dict[str, Any]]) -> shapely.Geometry | None:
     """Return all that is drawn as one geometry as Leaflet counts; None where nothing is."""
     shapes = [shapely.geometry.shape(feature["geometry"]) for feature in features]

@@ -43,6 +43,11 @@ class Painter:
         self._board = board
         self._end = weakref.finalize(self, board.close)
 
+    @property
+    def windows_run(self) -> int:
+        """How many windows models were run on so far; what is kept is not run again."""
+        return self._board.windows
+
     def show(self, key: str, view: View) -> None:
         """Add a view, or give it another style or other blocks.
 

@@ -144,3 +144,8 @@ def fitting(bounds: Bounds, size: tuple[int, int], *, plane: bool) -> Place:
 def geometry_to(geometry: shapely.Geometry, crs: Any) -> shapely.Geometry:
     """Return a geometry as Leaflet counts in a CRS, or in pixels where it is None."""
     return shapely.transform(geometry, lambda points: from_map(points, crs))
+
+
+def geometry_from(geometry: shapely.Geometry, crs: Any) -> shapely.Geometry:
+    """Return a geometry of a CRS, or of pixels where it is None, as Leaflet counts."""
+    return shapely.transform(geometry, lambda points: to_map(points, crs))

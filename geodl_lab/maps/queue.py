@@ -36,6 +36,7 @@ class BlockQueue:
 
     keep_bytes: int
     computed: int = 0
+    windows: int = 0
     _waiters: dict[Key, set[Any]] = field(default_factory=dict)
     _running: set[Key] = field(default_factory=set)
     _kept: OrderedDict[Key, np.ndarray] = field(default_factory=OrderedDict)
@@ -103,6 +104,7 @@ class BlockQueue:
         """Keep the values of a block; answers who waited for it."""
         self._running.discard(key)
         self.computed += 1
+        self.windows += key.blocks.costly
         self._keep(key, values)
         return self._waiters.pop(key, set())
 

@@ -117,6 +117,6 @@ def named(data: Any, fallback: str) -> str:
     """Return what a raster calls itself, or where it came from."""
     source = data.encoding.get("source") if hasattr(data, "encoding") else None
     if isinstance(source, str):
-        return Path(source).stem
+        return Path(Path(source).name.partition("?")[0]).stem  # of an address, without its query
     name = getattr(data, "name", None)
     return str(name) if isinstance(name, str) and name else fallback
