@@ -97,7 +97,7 @@ def shown(request, visit):
     """Opens a story in plain Voila and in JupyterLab, and waits for its map."""
 
     def open_story(name):
-        seen = visit()
+        seen = visit(viewport={"width": 1300, "height": 1300})  # all of the map in JupyterLab too
         if request.param == "voila":
             seen.open_voila(request.getfixturevalue("voila")("") + f"voila/render/map_{name}.ipynb")
         else:
@@ -116,9 +116,13 @@ WHOLE = f"""() => [...document.querySelectorAll("{TILES}")].length > 1 &&
     [...document.querySelectorAll("{TILES}")].every(image => image.dataset.state)"""
 
 
-# Whether no tool, panel or rim covers a place.
-ON_TILE = """places => places.map(([x, y]) =>
-    !!document.elementFromPoint(x, y)?.matches('.leaflet-container, .geodl-raster *'))"""
+# Whether no tool, panel or rim covers a place, nor its shadow, which reaches some pixels.
+ON_TILE = """places => {
+    const bare = (x, y) => !!document.elementFromPoint(x, y)?.matches(
+        '.leaflet-container, .geodl-raster *');
+    const around = [-8, 0, 8].flatMap(dx => [-8, 0, 8].map(dy => [dx, dy]));
+    return places.map(([x, y]) => around.every(([dx, dy]) => bare(x + dx, y + dy)));
+}"""
 
 
 def mercator(longitude, latitude, zoom):
