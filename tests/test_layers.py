@@ -11,7 +11,18 @@ ROOT = Path(__file__).parents[1] / "geodl_lab"
 
 # From the bottom up; a module imports from lower rows only (within a folder, freely downwards).
 ROWS = (
-    ("errors", "checks", "settings", "_version", "nets", "nodata", "quads", "html_pieces"),
+    (
+        "errors",
+        "checks",
+        "settings",
+        "_version",
+        "nets",
+        "nodata",
+        "quads",
+        "html_pieces",
+        "locks",
+        "threaded",
+    ),
     ("addresses", "grid", "local_server", "inputs", "decoders", "devices", "json_fields"),
     ("package", "deepomatic_spec"),
     ("masks", "runtime", "bands", "checkpoints"),
@@ -37,7 +48,7 @@ ROWS = (
     ("files", "exports"),
     ("photos", "photo_crops", "photo_models", "photo_tensors"),
     ("photo_answers", "annotations"),
-    ("demo",),
+    ("demo", "zoo_cards"),
     ("maps",),
     ("accessor",),
     ("job_wire", "job_html", "job_files", "remote_rasters"),

@@ -11,6 +11,7 @@ import shapely
 import xarray as xr
 
 from geodl_lab.maps.explorer import Explorer
+from geodl_lab.maps.layers import RasterLayer
 
 Bounds = tuple[float, float, float, float]
 """Left, bottom, right, top."""
@@ -21,21 +22,18 @@ AREA = "area"
 
 
 class MapView:
-    """A map with one raster, one area and one result.
+    """A map with one raster, one area and one result."""
 
-    Parameters
-    ----------
-    drawn
-        Called with the box around what people drew, in the raster's CRS; None where nothing is.
-    """
-
-    def __init__(self, drawn: Callable[[Bounds | None], None]) -> None:
-        self._drawn = drawn
+    def __init__(self) -> None:
+        self._drawn: Callable[[Bounds | None], None] = _nothing
         self._map: Explorer | None = None
         self._crs: Any = None
         self._result = ""
         self.widget = widgets.Box([])
-        self.widget.add_class("geoapp-map")
+
+    def on_drawn(self, call: Callable[[Bounds | None], None]) -> None:
+        """Call a function with the box around what people drew, in the raster's CRS, or None."""
+        self._drawn = call
 
     def show_raster(self, image: xr.DataArray, name: str) -> None:
         """Show a raster instead of all that is there, and all of it."""
@@ -52,9 +50,16 @@ class MapView:
         """Show a raster or objects above the raster, and go there."""
         self.clear_result()
         if self._map is not None:
-            self._result = name
             self._map.add(result, name=name)
-            self._map.zoom_to(name)
+            self._result = self._map.names[-1]
+            self._map.zoom_to(self._result)
+
+    def wait_painted(self, limit_s: float) -> None:
+        """Wait until the page shows all of a result raster that is in view, or the time is over."""
+        if self._map is not None and self._result in self._map.names:
+            layer = self._map.stack.by_name(self._result)
+            if isinstance(layer, RasterLayer):
+                self._map.feed.wait_painted(layer.id, limit_s=limit_s)
 
     def show_area(self, area: Bounds | None, *, stay: bool = False) -> None:
         """Outline an area of the raster's CRS and go there; None shows all of the raster.
@@ -105,3 +110,7 @@ class MapView:
     def _on_drawn(self, explorer: Explorer) -> None:
         if explorer is self._map:
             self._drawn(explorer.area())
+
+
+def _nothing(area: Bounds | None) -> None:
+    pass

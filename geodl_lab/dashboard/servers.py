@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from geodl_lab import settings
-from geodl_lab.dashboard import keeper
-from geodl_lab.demo import demo_scene
+from geodl_lab.dashboard import examples, keeper
 from geodl_lab.errors import GeodlError, OptionError, RunError
 from geodl_lab.job_client import Client, connect
 from geodl_lab.local_server import find_server as find_local
@@ -23,6 +22,11 @@ URL, KEY, CA = "GEODL_APP_URL", "GEODL_APP_KEY", "GEODL_APP_CA"
 
 DEMO = "demo"
 """The store of the bundled scene."""
+
+KEEPER = [sys.executable, "-I", "-S", keeper.__file__]
+"""Alone and bare: it needs nothing but the standard library."""
+
+SERVE = [sys.executable, "-W", "ignore", "-m", "geodl_lab", "serve", "--until-eof"]
 
 WAIT = 90.0
 """Seconds that a server may take to start."""
@@ -119,9 +123,9 @@ def _running(folder: Path) -> Client | None:
 
 
 def _start(folder: Path, stores: Mapping[str, Path]) -> Client:
-    offered = {DEMO: demo_scene().parent, **stores}
-    words = [f"{name}={path}" for name, path in offered.items()]
-    command = [sys.executable, "-m", "geodl_lab.dashboard.keeper", str(folder), *words]
+    offered = {DEMO: examples.SCENE.parent, **stores}
+    words = [f"--store={name}={path}" for name, path in offered.items()]
+    command = [*KEEPER, str(folder), *SERVE, "--port=0", f"--data-dir={folder}", *words]
     log_file = folder / "keeper.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen(
@@ -132,7 +136,8 @@ def _start(folder: Path, stores: Mapping[str, Path]) -> Client:
         if client := _running(folder):
             return client
         if process.poll() is not None:
-            said = log_file.read_text(errors="replace").strip().splitlines()[-1:]
-            raise OptionError(f"the job server did not start: {' '.join(said)}")
+            lines = log_file.read_text(errors="replace").strip().splitlines() or [""]
+            said = lines[-1].removeprefix("geodl: ")
+            raise OptionError(f"the job server did not start: {said}")
         time.sleep(0.2)
     raise RunError(f"the job server did not answer within {WAIT:g} s; {log_file} says more")

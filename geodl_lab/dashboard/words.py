@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from geodl_lab.errors import OptionError
 from geodl_lab.job_html import COLORS, duration
 from geodl_lab.raster import Raster, area_window
+from geodl_lab.remote_rasters import SHARES
 
 if TYPE_CHECKING:
     from geodl_lab.remote_jobs import RemoteJob
-    from geodl_lab.remote_rasters import RemoteModel
+    from geodl_lab.remote_rasters import RemoteModel, RemoteRaster
 
 MEANS = {
     "classify": "a class for every pixel",
@@ -154,8 +156,7 @@ def counts_html(counts: Any, colors: Mapping[str, str]) -> str:
 def history_label(job: RemoteJob, names: dict[str, str]) -> str:
     """Return a run on one line: when, what, on what, how it went."""
     when = time.strftime("%d %b %H:%M", time.localtime(job.created))
-    place = next(iter(job.raster.values()), "")
-    raster = names.get(place) or place.rpartition("/")[2]
+    raster = names.get(job.place) or job.place.rpartition("/")[2]
     return f"{when} · {job.model} on {raster} · {job.state}"
 
 
@@ -186,6 +187,30 @@ def note_html(words: str, kind: str = "info") -> str:
     color = {"info": COLORS["running"], "good": COLORS["succeeded"], "bad": COLORS["failed"]}[kind]
     role = "alert" if kind == "bad" else "status"
     return f"<div class='geoapp-note' role='{role}' style='--accent:{color}'>{escape(words)}</div>"
+
+
+def hint_html(text: str) -> str:
+    """Return a sentence that is no more than a help."""
+    return f"<div class='geoapp-hint'>{escape(text)}</div>"
+
+
+def raster_label(raster: RemoteRaster) -> str:
+    """Return how a raster is called in a list."""
+    place = raster.key.removeprefix(SHARES)
+    return place if raster.key.startswith(SHARES) else f"{raster.name} (uploaded)"
+
+
+def number(text: str) -> float | None:
+    """Return the least score that was typed, None for nothing; raises OptionError."""
+    if not text.strip():
+        return None
+    try:
+        value = float(text.replace(",", "."))
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise OptionError(f"the least score {text!r} is not possible; give a number of 0 to 1")
+    return value
 
 
 def _swatch(color: str) -> str:

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 from geodl_lab.errors import OptionError
-from geodl_lab.packages.locks import claim
+from geodl_lab.locks import claim
 
 
 def hold(folder: Path) -> int:

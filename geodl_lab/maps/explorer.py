@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import geopandas
 import ipyleaflet
@@ -14,16 +14,17 @@ from geodl_lab.checks import is_number
 from geodl_lab.errors import OptionError, first_line
 from geodl_lab.maps.canvas import Canvas
 from geodl_lab.maps.layers import Layer, ObjectLayer, RasterLayer
-from geodl_lab.maps.live_objects import LiveObjects
 from geodl_lab.maps.places import Bounds, Place
 from geodl_lab.maps.rasters import answer, named, raster_layer, restyled
 from geodl_lab.maps.saving import KINDS
 from geodl_lab.maps.shapes import as_frame, frame_bounds, frame_colors
-from geodl_lab.packages import open_model
 from geodl_lab.raster import as_raster
-from geodl_lab.runtime import Model
 from geodl_lab.staging import check_ending, staged
 from geodl_lab.styles import label_colors
+
+if TYPE_CHECKING:
+    from geodl_lab.maps.live_objects import LiveObjects
+    from geodl_lab.runtime import Model
 
 
 class Explorer(Canvas):
@@ -101,7 +102,7 @@ class Explorer(Canvas):
         name, key = looks.pop("name", None), self.stack.fresh()
         model = looks.pop("model", None)
         if model is not None:
-            return self._add_model(item, open_model(model), key, name, looks)
+            return self._add_model(item, model, key, name, looks)
         if isinstance(item, xr.DataArray | xr.Dataset):
             return self._add_raster(
                 item, key, self.stack.free(name or named(item, "raster")), looks
@@ -267,9 +268,12 @@ class Explorer(Canvas):
         )
 
     def _add_model(
-        self, data: Any, model: Model, key: str, name: str | None, looks: dict[str, Any]
+        self, data: Any, wanted: Any, key: str, name: str | None, looks: dict[str, Any]
     ) -> Explorer:
         """Show what a model says of what is in view."""
+        from geodl_lab.packages import open_model  # noqa: PLC0415  loads torch
+
+        model = open_model(wanted)
         seen = {"visible", "opacity", "bands"} & looks.keys()
         own = {option: looks.pop(option) for option in seen}
         name = self.stack.free(name or model.name)
@@ -281,6 +285,7 @@ class Explorer(Canvas):
         self, data: Any, model: Model, key: str, name: str, own: dict[str, Any], options: Any
     ) -> Explorer:
         """Show the objects of what is in view, found in a thread."""
+        from geodl_lab.maps.live_objects import LiveObjects  # noqa: PLC0415  loads torch
 
         def found(frame: geopandas.GeoDataFrame, hint: str) -> None:
             self.stack.replace(key, frame=frame, hint=hint, again=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -13,10 +13,11 @@ import xarray as xr
 from geodl_lab.errors import ModelError
 from geodl_lab.maps.layers import RasterLayer
 from geodl_lab.maps.views import View, view_of
-from geodl_lab.pixels import classify, regress
 from geodl_lab.raster import Raster, as_raster
-from geodl_lab.runtime import Model
 from geodl_lab.styles import Classes, style_of
+
+if TYPE_CHECKING:
+    from geodl_lab.runtime import Model
 
 CHUNK = 2048
 """Side in pixels of the chunks of a raster that was not lazy."""
@@ -102,6 +103,8 @@ def answer(data: xr.DataArray | xr.Dataset, model: Model, **options: Any) -> xr.
     GeodlError
         If the model answers no pixels, or raster, bands or an option is not usable.
     """
+    from geodl_lab.pixels import classify, regress  # noqa: PLC0415  loads torch
+
     makes = {"classify": classify, "regress": regress}.get(model.package.task)
     if makes is None:
         raise ModelError(

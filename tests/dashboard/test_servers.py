@@ -36,11 +36,11 @@ def test_where_none_runs_it_is_started_and_why_it_did_not_is_said(tmp_path, monk
     popen = servers.subprocess.Popen
 
     def fail(command, **options):
-        assert command[1:4] == ["-m", "geodl_lab.dashboard.keeper", str(tmp_path)]
+        assert command[:5] == [*servers.KEEPER, str(tmp_path)]
         return popen([sys.executable, "-c", code], **options)
 
     monkeypatch.setattr(servers.subprocess, "Popen", fail)
-    with pytest.raises(OptionError, match=r"did not start: geodl: the disk is full"):
+    with pytest.raises(OptionError, match=r"did not start: the disk is full"):
         servers.find_server(data_dir=tmp_path)
 
 
