@@ -38,6 +38,7 @@ class History:
             chosen = box.value
             box.options = [(words.history_label(one, names), one.id) for one in jobs]
             box.value = chosen if chosen in {one.id for one in jobs} else None
+        self._desk.page.show_history(bool(jobs))
         self._enable()
 
     def _enable(self) -> None:

@@ -108,7 +108,7 @@ def main() -> None:
         keep(folder, server)
     finally:
         stop(server)
-    sys.exit(server.returncode)
+    sys.exit(max(0, server.returncode))  # below 0: ended by our signal
 
 
 if __name__ == "__main__":

@@ -37,14 +37,12 @@ class MapView:
 
     def show_raster(self, image: xr.DataArray, name: str) -> None:
         """Show a raster instead of all that is there, and all of it."""
-        crs = image.rio.crs
-        if self._map is None or self._map.plane != (crs is None):
-            self._change_map()
+        self._crs = image.rio.crs
+        if self._map is None or self._map.plane != (self._crs is None):
+            self._change_map(image, name)
         else:
             self.clear()
-        assert self._map is not None
-        self._map.add(image, name=name)
-        self._crs = crs
+            self._map.add(image, name=name)
 
     def show_result(self, result: Any, name: str) -> None:
         """Show a raster or objects above the raster, and go there."""
@@ -95,10 +93,11 @@ class MapView:
             for name in self._map.names:
                 self._map.remove(name)
 
-    def _change_map(self) -> None:
-        """Begin with an empty map, as one map is either of the Earth or of a photo."""
+    def _change_map(self, image: xr.DataArray, name: str) -> None:
+        """Begin with a new map, as one map is either of the Earth or of a photo."""
         before, self._map, self._result = self._map, Explorer(height=HEIGHT), ""
         self._map.on_drawn(functools.partial(self._on_drawn, self._map))
+        self._map.add(image, name=name)  # before it is shown: a page takes its plane once
         self.widget.children = [self._map]
         if before is not None:
             before.feed.close()  # its threads; the page itself lets go of what it showed

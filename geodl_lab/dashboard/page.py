@@ -22,6 +22,7 @@ EMPTY = (
     "<h2>Result</h2><div class='geoapp-hint'>Nothing yet. Press Run: the classes or objects appear "
     "on the map, and their areas or counts here.</div>"
 )
+NO_HISTORY = "<h2>Earlier runs</h2><div class='geoapp-hint'>None yet.</div>"
 
 
 class Page:
@@ -62,9 +63,17 @@ class Page:
         self.result = _html(EMPTY)
         self.history = widgets.Select(description="Earlier runs", options=[])
         self.open_run = widgets.Button(description="Open this run", disabled=True)
+        self.no_history = _html(NO_HISTORY)
+        self.show_history(False)
         self.run.add_class("geoapp-run")
         self.map.add_class("geoapp-map")
         self.box = self._laid_out()
+
+    def show_history(self, there: bool) -> None:
+        """Show the list of earlier runs, or that there is none."""
+        for one in (self.history, self.open_run):
+            one.layout.display = None if there else "none"
+        self.no_history.layout.display = "none" if there else None
 
     def _laid_out(self) -> widgets.Box:
         path = _folded("A path on the server", self.path, self.use_path)
@@ -77,7 +86,7 @@ class Page:
             _group("geoapp-group", self.area, self.area_note),
             _group("geoapp-group", options),
             _group(
-                "geoapp-group",
+                "geoapp-group geoapp-go",
                 _group("geoapp-row", self.run, self.cancel),
                 self.progress,
                 self.status,
@@ -87,7 +96,7 @@ class Page:
             "geoapp-stage",
             self.map,
             _group("geoapp-result", self.result, self.downloads),
-            _group("geoapp-group geoapp-last", self.history, self.open_run),
+            _group("geoapp-group geoapp-last", self.no_history, self.history, self.open_run),
         )
         style = widgets.HTML(f"<style>{CSS.read_text(encoding='utf-8')}</style>")
         return widgets.VBox([style, self.address, _group("geoapp-app", controls, stage)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import geopandas
 import xarray as xr
 
 from geodl_lab.dashboard import words
@@ -62,7 +63,7 @@ class Results:
     def show(self, job: RemoteJob) -> None:
         """Show a job's result; on the map it is painted after this returned."""
         result = job.open()
-        chart = _chart(result)
+        chart = _chart(job.kind, result)
         self._job = job
         self._desk.map.show_result(result, job.model)
         self._desk.page.result.value = f"<h2>Result</h2>{chart}"
@@ -82,8 +83,10 @@ class Results:
         return target
 
 
-def _chart(result: object) -> str:
+def _chart(kind: str, result: xr.DataArray | geopandas.GeoDataFrame) -> str:
     """Return how much there is of what, "" where there is nothing to count."""
+    if kind == "recognize":
+        return words.labels_html(result, label_colors(sorted(set(result["label"]))))
     if not isinstance(result, xr.DataArray):
         counts = label_counts(result)
         return words.counts_html(counts, label_colors(counts["label"]))

@@ -25,6 +25,9 @@ MEANS = {
 MOST = 30
 """Classes that are named on a card."""
 
+MANY = 100_000_000
+"""Pixels that take long on most machines."""
+
 GREY = "#808080"
 LONGEST = 400
 """Characters of a sentence that somebody else wrote."""
@@ -45,11 +48,12 @@ def area_line(raster: Raster, area: Sequence[float] | None) -> str:
     """Return how large an area is."""
     window = area_window(raster, area)
     pixels = f"{window.width:,} x {window.height:,} px"
-    if raster.crs is None or not raster.crs.is_projected:
-        return pixels
-    meters = raster.crs.linear_units_factor[1]
-    hectares = window.width * window.height * abs(raster.transform.determinant) * meters**2 / 1e4
-    return f"{pixels}, {hectares:,.1f} ha"
+    if raster.crs is not None and raster.crs.is_projected:
+        meters = raster.crs.linear_units_factor[1]
+        square = abs(raster.transform.determinant) * meters**2
+        pixels += f", {window.width * window.height * square / 1e4:,.1f} ha"
+    many = window.width * window.height > MANY
+    return f"{pixels}. That is much: draw a part of it to try first." if many else pixels
 
 
 def model_label(model: RemoteModel, misfit: str) -> str:
@@ -95,17 +99,18 @@ def card_html(card: Any) -> str:
         if words
     )
     about = escape(str(card.get("description") or "")[:LONGEST])
-    classes = swatches(card.get("classes") or ())
+    classes = swatches(card.get("classes") or (), colored=card["task"] == "classify")
     return (
         f"<div class='geoapp-card'><b>{title}</b><p>{about}</p>{classes}"
         f"<details><summary>More about this model</summary><table>{lines}</table></details></div>"
     )
 
 
-def swatches(classes: Sequence[Any]) -> str:
-    """Return classes as coloured squares with names."""
+def swatches(classes: Sequence[Any], *, colored: bool = True) -> str:
+    """Return the names of classes, with coloured squares where the map has these colours."""
     boxes = "".join(
-        f"<li>{_swatch(one['color'])}{escape(str(one['name']))}</li>" for one in classes[:MOST]
+        f"<li>{_swatch(one['color']) if colored else ''}{escape(str(one['name']))}</li>"
+        for one in classes[:MOST]
     )
     if len(classes) > MOST:
         boxes += f"<li>and {len(classes) - MOST} more</li>"
@@ -151,6 +156,15 @@ def counts_html(counts: Any, colors: Mapping[str, str]) -> str:
         for label, n in zip(counts["label"], counts["count"], strict=True)
     ]
     return bars_html(rows, "Objects found" if rows else "No objects were found")
+
+
+def labels_html(found: Any, colors: Mapping[str, str]) -> str:
+    """Return the labels of a whole image, a bar for the score of each."""
+    rows = [
+        (str(label), colors.get(str(label), GREY), float(score), f"{score:.2f}")
+        for label, score in zip(found["label"], found["score"], strict=True)
+    ]
+    return bars_html(rows, "Labels and their scores" if rows else "No label has a score so high")
 
 
 def history_label(job: RemoteJob, names: dict[str, str]) -> str:

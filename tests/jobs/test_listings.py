@@ -62,7 +62,7 @@ def test_cards_are_read_once_until_models_change(listed, asked, package):
     install(package())
     assert listed.model_cards() == listed.model_cards() == [*OURS, *CARDS]
     assert asked == [read_cards]
-    install(package(name="second"))
+    install(package("second", name="second"))
     listed.model_cards()
     assert len(asked) == 2
     listed.forget_models()
