@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.browser import servers
-from tests.test_docs_server import blocks
+from tests.doc_pages import blocks_of
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "docs" / "jupyter.md").read_text(encoding="utf-8")
+PAGE = ROOT / "docs" / "jupyter.md"
+TEXT = PAGE.read_text(encoding="utf-8")
 PAGE_S = 240  # for the page to end, on two busy cores
 
 
@@ -36,7 +37,7 @@ def environment(folder):
 @pytest.mark.slow
 @pytest.mark.xdist_group("browser")
 def test_the_page_runs(folder):
-    script = "".join(block.text for block in blocks(TEXT) if block.kind == "bash")
+    script = "".join(block.text for block in blocks_of(PAGE) if block.kind == "bash")
     for port in ("8888", "8866"):
         script = script.replace(port, str(servers.free_port()))
     said = folder / "said.txt"
