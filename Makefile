@@ -13,6 +13,7 @@ PEKAT := .venv-pekat
 WEB_CLIENTS := .web-clients
 BENCH_ARGS ?=
 SERVE_ARGS ?=
+APP_ARGS ?=
 WORKERS ?= 2
 TORCH_INDEX ?=
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -73,8 +74,8 @@ test-load: $(VENV)/.ready  ## many requests at once against the server, and kill
 lab: $(VENV)/.ready  ## JupyterLab on notebooks/
 	@$(BIN)/jupyter lab notebooks
 
-app:  ## the Voila app
-	@echo "app: nothing here yet: comes with the issue on the Voila app" >&2; exit 1
+app: $(VENV)/.ready  ## the Voila app; APP_ARGS='--port 8867 --store images=/data/images'
+	@$(BIN)/geodl app $(APP_ARGS)
 
 serve: $(VENV)/.ready  ## the job server; SERVE_ARGS='--port 8080 --store images=/data/images'
 	@$(BIN)/geodl serve $(SERVE_ARGS)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from geodl_lab.outputs import save
     from geodl_lab.packages import from_torch, list_models, open_model
     from geodl_lab.pixels import change, classify, entropy, probabilities, regress
-    from geodl_lab.plotting import plot
+    from geodl_lab.plotting import plot, plot_side_by_side
     from geodl_lab.raster import open_raster
     from geodl_lab.recognition import recognize
     from geodl_lab.resample import to_cell_size
@@ -64,6 +64,7 @@ _HOME = {
     "open_model": "packages",
     "open_raster": "raster",
     "plot": "plotting",
+    "plot_side_by_side": "plotting",
     "probabilities": "pixels",
     "probabilities_file": "files",
     "recognize": "recognition",
@@ -79,8 +80,8 @@ __all__ = [
     "Explorer", "Options", "__version__", "change", "class_areas", "classify", "classify_file",
     "connect", "demo_scene", "detect", "detect_file", "entropy", "entropy_file", "explore",
     "export_training_data", "from_torch", "label_counts", "list_models", "open_model",
-    "open_raster", "plot", "probabilities", "probabilities_file", "recognize", "regress",
-    "regress_file", "save", "serve", "stack_dates", "to_cell_size",
+    "open_raster", "plot", "plot_side_by_side", "probabilities", "probabilities_file",
+    "recognize", "regress", "regress_file", "save", "serve", "stack_dates", "to_cell_size",
 ]  # fmt: skip
 
 

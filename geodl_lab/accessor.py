@@ -26,6 +26,17 @@ class DeepLearningAccessor:
     def __init__(self, data: xr.DataArray | xr.Dataset) -> None:
         self._data = data
 
+    def __repr__(self) -> str:
+        from geodl_lab.raster_card import text  # noqa: PLC0415
+
+        return text(self._data)
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook what the raster is; nothing is computed."""
+        from geodl_lab.raster_card import html  # noqa: PLC0415
+
+        return html(self._data)
+
     def classify(self, model: Any, **options: Any) -> xr.DataArray:
         """Give every pixel its best class, (y, x) uint8; see `geodl_lab.classify`."""
         from geodl_lab.pixels import classify  # noqa: PLC0415

@@ -64,6 +64,7 @@ def _columns(card: Card) -> list[str]:
     version, task, classes, wants, where = (escape(one_line(word)) for word in words)
     name = f"<b>{escape(one_line(card['name']))}</b>"
     title = f"<div style='opacity:.7'>{escape(one_line(card['title']))}</div>" * bool(card["title"])
+    where = f"<span style='white-space:nowrap'>{where}</span>"
     return [name + title, version, task, f"{squares} {classes}", wants, where]
 
 

@@ -288,6 +288,26 @@ def serve(
     serve.run(chosen, open_core=open_core, until_eof=until_eof)
 
 
+@app.command("app")
+def run_app(
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8866,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder of jobs and results; one of this user's by default.")
+    ] = None,
+    store: Store = None,
+) -> None:
+    """Open the app: a page to run models on rasters, for people who write no code."""
+    from geodl_lab.server import check_installed  # noqa: PLC0415
+
+    check_installed()
+    from geodl_lab.dashboard import launch  # noqa: PLC0415
+    from geodl_lab.server.options import parse_stores  # noqa: PLC0415
+
+    raise typer.Exit(
+        launch.run(port, data_dir=data_dir, stores=parse_stores(store or ()), say=typer.echo)
+    )
+
+
 @models.command("list")
 def list_models(as_json: AsJson = False) -> None:
     """List the models that can be named: bundled and installed."""

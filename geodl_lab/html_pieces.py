@@ -29,7 +29,7 @@ def panel(*parts: str) -> str:
     """Return parts, which are HTML, in a frame."""
     style = (
         f"max-width:60em;line-height:1.45;padding:.6em .9em;border:1px solid {LINE};"
-        "border-radius:6px;margin:2px 0"
+        "border-radius:6px;margin:2px 0;overflow-x:auto;box-sizing:border-box"
     )
     return f"<div style='{style}'>{''.join(parts)}</div>"
 
@@ -148,7 +148,10 @@ def beside(left: str, right: str) -> str:
 
 
 def _share(name: str, color: str, length: float, words: str) -> str:
-    bar = f"width:{100 * min(max(length, 0.0), 1.0):.1f}%;min-width:1px;height:.75em"
+    bar = (
+        f"width:{100 * min(max(length, 0.0), 1.0):.1f}%;min-width:2px;height:.75em;"
+        "box-sizing:border-box;border:1px solid rgba(128, 128, 128, .6)"
+    )
     return (
         f"<div style='overflow-wrap:anywhere'>{square(color)} {escape(name)}</div>"
         f"<div style='background:{GROUND};border-radius:2px'>"

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -31,9 +30,7 @@ from geodl_lab.options import Progress
 from geodl_lab.package import ModelPackage
 from geodl_lab.planning import Plan
 from geodl_lab.runtime import Session
-
-T = TypeVar("T")
-R = TypeVar("R")
+from geodl_lab.threaded import in_order
 
 
 class Source(Protocol):
@@ -218,23 +215,6 @@ def chunk_lattice(grid: Grid, area: Window, side: int | None = None) -> list[lis
         ]
         for top, bottom in itertools.pairwise(rows)
     ]
-
-
-def in_order(
-    submit: Callable[[T], Future[R]], items: Iterable[T], depth: int
-) -> Generator[R, None, None]:
-    """Yield the results of ``submit`` in the order of ``items``, with ``depth`` more under way."""
-    queue: deque[Future[R]] = deque()
-    try:
-        for item in items:
-            queue.append(submit(item))
-            if len(queue) > depth:
-                yield queue.popleft().result()
-        while queue:
-            yield queue.popleft().result()
-    finally:
-        for future in queue:
-            future.cancel()
 
 
 def prepare(source: Source, tile: Tile) -> tuple[np.ndarray, np.ndarray]:

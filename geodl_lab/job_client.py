@@ -59,6 +59,10 @@ class Client:
         """The server's address."""
         return self._wire.url
 
+    def close(self) -> None:
+        """Let go of the connections; so does the end of whatever holds the client."""
+        self._wire.close()
+
     def models(self) -> list[RemoteModel]:
         """Return the models that the server has, with their cards."""
         return [RemoteModel(card) for card in self._wire.get("/models")["models"]]
@@ -114,6 +118,12 @@ class Client:
     def begin_upload(self, name: str) -> Upload:
         """Begin to send a raster whose bytes come bit by bit; raises as `upload`."""
         return Upload(self._wire, name)
+
+    def forget(self, raster: RemoteRaster) -> None:
+        """Have a raster that was sent with this key removed; raises AccessError, OptionError."""
+        if "itemId" not in raster.reference:
+            raise OptionError(f"{raster.name!r} was not sent by .upload(), and is not removed")
+        self._wire.post(f"{USER}/items/{raster.key}/delete", {})
 
     def open(self, raster: RemoteRaster, *, chunks: Any = None) -> xr.DataArray:
         """Open a raster that the server has; its pixels are read as they are wanted.
@@ -291,7 +301,11 @@ def connect(
         wire = Wire(url, key=key, ca_file=Path(ca_file) if ca_file else None)
     except OSError as error:
         raise OptionError(f"the authority {ca_file} cannot be read: {first_line(error)}") from None
-    wire.get("/jobs", limit=1)
+    try:
+        wire.get("/jobs", limit=1)
+    except BaseException:
+        wire.close()
+        raise
     return Client(wire)
 
 

@@ -5,8 +5,10 @@ Objects go through the same writers as those of `geodl detect`, so the files are
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
@@ -46,8 +48,9 @@ def write_objects(
     *,
     overwrite: bool,
     image: xr.DataArray | None = None,
+    area: Any = None,
 ) -> None:
-    """Write objects as GeoJSON or a table, or draw them (on an image); raises OutputError."""
+    """Write objects as GeoJSON or a table, or draw them (on an image's area); OutputError."""
     from geodl_lab.vector_files import save_objects  # noqa: PLC0415
 
     if target.suffix.lower() == ".geojson":
@@ -57,7 +60,7 @@ def write_objects(
         if target.suffix.lower() == ".csv":
             _objects_table(objects).to_csv(path, index=False)
         else:
-            _draw(objects, image, path)
+            _draw(objects, image, area, path)
 
 
 def _areas_table(result: xr.DataArray, path: Path) -> None:
@@ -67,29 +70,31 @@ def _areas_table(result: xr.DataArray, path: Path) -> None:
 
 
 def _picture(result: xr.DataArray, path: Path) -> None:
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
     from geodl_lab.plotting import plot  # noqa: PLC0415
 
-    figure = Figure(figsize=(10, 8), layout="constrained", dpi=150)
-    plot(result, ax=figure.add_subplot())
-    figure.savefig(path, format="png")
+    with _figure(path) as ax:
+        plot(result, ax=ax)
 
 
-def _draw(objects: geopandas.GeoDataFrame, image: xr.DataArray | None, path: Path) -> None:
+def _draw(
+    objects: geopandas.GeoDataFrame, image: xr.DataArray | None, area: Any, path: Path
+) -> None:
+    from geodl_lab.plotting import plot  # noqa: PLC0415
+
+    with _figure(path) as ax:
+        if image is None:
+            plot(objects, ax=ax)
+        else:
+            plot(image, ax=ax, objects=objects, area=area)
+
+
+@contextlib.contextmanager
+def _figure(path: Path) -> Iterator[Any]:
+    """Give axes of a figure that becomes a PNG; no display and no state of pyplot."""
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    from geodl_lab.plotting import draw_objects, plot  # noqa: PLC0415
-
     figure = Figure(figsize=(10, 8), layout="constrained", dpi=150)
-    ax = figure.add_subplot()
-    if image is not None:
-        plot(image, ax=ax, objects=objects)
-    else:
-        if len(objects):
-            left, bottom, right, top = objects.total_bounds
-            ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
-        draw_objects(ax, objects)
+    yield figure.add_subplot()
     figure.savefig(path, format="png")
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import builtins
 import contextlib
 import ipaddress
+import secrets
 import ssl
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from geodl_lab.errors import AccessError, BusyError, OptionError, OutputError, RunError
 from geodl_lab.staging import staged
@@ -57,6 +59,7 @@ class Wire:
             )
         self.url, self.key, self.ca_file = url.rstrip("/"), key, ca_file
         self._http = _session(parts.hostname, key, ca_file)
+        self.close = weakref.finalize(self, self._http.close)
         self._token: str | None = None
 
     def get(self, path: str, **parameters: Any) -> Any:
@@ -104,6 +107,8 @@ class Wire:
     def gdal_path(self, path: str) -> str:
         """Return a file's name for GDAL, which reads it by ranges; it holds a token that expires.
 
+        No two are the same: what GDAL remembers of a name may have changed at the server.
+
         Raises
         ------
         OptionError
@@ -111,8 +116,9 @@ class Wire:
         """
         if self.ca_file is not None:
             raise OptionError(f"GDAL does not know the authority {self.ca_file}; download the file")
-        token = self._expiring()
-        return f"/vsicurl/{self.url}{path}{f'?token={quote(token)}' if token else ''}"
+        query = {"token": self._expiring(), "once": secrets.token_hex(4)}
+        words = urlencode({name: value for name, value in query.items() if value})
+        return f"/vsicurl/{self.url}{path}?{words}"
 
     def _expiring(self) -> str:
         if self._token is None:

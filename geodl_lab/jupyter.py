@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from jupyter_server.base.handlers import APIHandler
+from jupyter_server.base.handlers import APIHandler, JupyterHandler
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import url_path_join
 from tornado import web
-from tornado.httpclient import AsyncHTTPClient
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
 from geodl_lab._version import __version__
 from geodl_lab.local_server import PROXIED, find_server, local_key
@@ -46,6 +46,21 @@ def job_server() -> dict[str, Any]:
     }
 
 
+def app() -> dict[str, Any]:
+    """Return what adds the app's tile, where its notebook lies in the folder Jupyter starts in.
+
+    The tile leads to `AppHandler`; below its own name is the job server once more.
+    """
+    entry = {
+        "title": "geodl-lab app",
+        "icon_path": str(ICON),
+        "category": "Notebook",
+        "enabled": bool(find_app(Path.cwd())),
+        "path_info": f"{NAME}/app",
+    }
+    return {**job_server(), "launcher_entry": entry}
+
+
 def proxied_headers() -> dict[str, str]:
     """Return what is added to requests of a browser that is logged in: it never has the key."""
     return {"X-API-KEY": local_key(), PROXIED: "yes"}
@@ -56,11 +71,13 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _load_jupyter_server_extension(app: ServerApp) -> None:
-    path = url_path_join(app.web_app.settings["base_url"], NAME, "status")
+    base = url_path_join(app.web_app.settings["base_url"], NAME)
     # As Voila alone has them, for its own MathJax: in Jupyter it would ask a CDN for an older one.
     for name in ("mathjax_url", "mathjax_config"):
         app.web_app.settings.setdefault(name, None)
-    app.web_app.add_handlers(".*$", [(path, StatusHandler)])  # type: ignore[no-untyped-call]
+    app.web_app.add_handlers(
+        ".*$", [(f"{base}/status", StatusHandler), (f"{base}/app", AppHandler)]
+    )  # type: ignore[no-untyped-call]
 
 
 class StatusHandler(APIHandler):
@@ -69,14 +86,35 @@ class StatusHandler(APIHandler):
     @web.authenticated
     async def get(self) -> None:
         """Answer ``version``, ``running``, ``url`` (of the server, by the proxy) and ``app``."""
-        app = find_app(Path(str(self.settings.get("server_root_dir", "."))).expanduser())
         answer = {
             "version": __version__,
             "running": await is_running(),
             "url": url_path_join(self.base_url, NAME, "/"),
-            "app": url_path_join(self.base_url, "voila/render", app) if app else None,
+            "app": app_path(self) or None,
         }
         self.finish(answer)
+
+
+class AppHandler(JupyterHandler):
+    """Leads who is logged in to Jupyter to the app, wherever its notebook is."""
+
+    @web.authenticated
+    async def get(self) -> None:
+        """Redirect to Voila's page of the app; 404 if its notebook is not there."""
+        if path := app_path(self):
+            self.redirect(path)
+        else:
+            names = " or ".join(APP)
+            raise web.HTTPError(
+                404, f"There is no {names} in Jupyter's folder; `geodl app` shows the app."
+            )
+
+
+def app_path(handler: JupyterHandler) -> str:
+    """Return the path of the app below a Jupyter server, "" if its notebook is not there."""
+    root = Path(str(handler.settings.get("server_root_dir", "."))).expanduser()
+    name = find_app(root)
+    return url_path_join(handler.base_url, "voila/render", name) if name else ""
 
 
 def find_app(root: Path) -> str:
@@ -90,8 +128,8 @@ async def is_running() -> bool:
     if server is None:
         return False
     options: dict[str, Any] = {"ca_certs": server.ca_file} if server.ca_file else {}
-    client = AsyncHTTPClient()
-    answer = client.fetch(
-        f"{server.url}/health", request_timeout=PATIENCE_S, raise_error=False, **options
-    )
-    return (await answer).code == 200
+    asked = AsyncHTTPClient().fetch(f"{server.url}/health", request_timeout=PATIENCE_S, **options)
+    try:
+        return (await asked).code == 200
+    except (HTTPClientError, OSError):
+        return False

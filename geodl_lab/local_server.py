@@ -82,12 +82,13 @@ def make_key(folder: Path) -> str:
 
 
 def serve_command(port: int, folder: Path) -> list[str]:
-    """Return the command of a server in a folder; the folder one works in is its store ``work``.
+    """Return the command of a server in a folder, with the stores ``demo`` and ``work``.
 
-    Results must not be in a store, where everybody could read them: then there is none.
+    The first is the bundled scene, the second the folder one works in; a store must not hold the
+    results, which everybody could read there: then there is none.
     """
-    words = [*SERVE, "--port", str(port), "--data-dir", str(folder)]
-    work = Path.cwd()
+    demo, work = Path(__file__).with_name("data"), Path.cwd()
+    words = [*SERVE, "--port", str(port), "--data-dir", str(folder), "--store", f"demo={demo}"]
     return words if folder.is_relative_to(work) else [*words, "--store", f"work={work}"]
 
 

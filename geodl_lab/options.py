@@ -15,7 +15,7 @@ Progress = Callable[[int, int, str, float], None]
 """Called with windows done, windows in all, the stage's name and seconds left."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Options:
     """What a run may be told, beside raster and model.
 
@@ -74,6 +74,15 @@ class Options:
     compile: bool = False
     progress: Progress | None = None
     cancelled: Callable[[], bool] | None = None
+
+    def __repr__(self) -> str:
+        """Say what was chosen; the rest is as it is by default."""
+        chosen = (
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) is not field.default
+        )
+        return f"Options({', '.join(chosen)})"
 
     def __post_init__(self) -> None:
         tolerance = self.seam_tolerance

@@ -23,7 +23,6 @@ import xarray as xr
 from geodl_lab import settings
 from geodl_lab.checkpoints import open_checkpoint
 from geodl_lab.grid import Window
-from geodl_lab.inference import in_order
 from geodl_lab.package import LabelClass
 from geodl_lab.raster import Raster, as_raster
 from geodl_lab.raster_files import (
@@ -37,6 +36,7 @@ from geodl_lab.raster_files import (
     sums_of,
 )
 from geodl_lab.staging import check_ending, check_target, staged
+from geodl_lab.threaded import in_order
 from geodl_lab.vector_files import file_tags
 
 RASTER_ENDINGS = (".tif", ".tiff")

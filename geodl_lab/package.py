@@ -95,7 +95,7 @@ class Field:
     seams: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelPackage:
     """Everything about a model but its weights; named by the hash of their content.
 
@@ -170,6 +170,16 @@ class ModelPackage:
         if self.task == "recognize" and (self.recognizer is None or not self.classes):
             raise ModelError(f"model {self.name!r} recognizes images but names no labels")
         self._check_thresholds()
+
+    def __repr__(self) -> str:
+        """Say in a line what it is; its fields say the rest."""
+        names = [label.name for label in self.classes[:4]]
+        more = ", ..." if len(self.classes) > len(names) else ""
+        bands = list(self.inputs.bands) or self.inputs.count
+        return (
+            f"ModelPackage({self.name!r}, {self.version!r}, task={self.task!r}, bands={bands}, "
+            f"{len(self.classes)} classes: {', '.join(map(repr, names))}{more})"
+        )
 
     def _check_thresholds(self) -> None:
         reader = self.decoder or self.recognizer

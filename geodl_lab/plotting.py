@@ -229,10 +229,12 @@ def draw_picture(ax: Axes, picture: Picture, *, labels: bool = True) -> None:
     else:
         ends = (t.c, t.c + t.a * width, t.f + t.e * height, t.f)
         ax.imshow(image, extent=ends, interpolation="nearest")
-    photo = raster.crs is None and t.e > 0
+    photo = raster.crs is None and (t.a, t.e) == (1, 1) and not _is_latitude(raster)
     ax.set(xlim=(left, right), ylim=(top, bottom) if photo else (bottom, top))
     ax.set_aspect(aspect_of(bounds, raster.crs))
     label_axes(ax, raster.crs)
+    if raster.crs is None and not photo:
+        ax.set(xlabel=str(raster.array.dims[2]), ylabel=str(raster.array.dims[1]))
     if not labels:
         ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
     add_scale_bar(ax, bounds, raster.crs)
@@ -258,6 +260,10 @@ def draw_legend(axes: np.ndarray, legend: tuple[Swatch, ...] | Bar) -> None:
         frameon=False, ncols=-(-len(patches) // COLUMN), fontsize="small" if len(patches) > 12
         else "medium",
     )  # fmt: skip
+
+
+def _is_latitude(raster: Raster) -> bool:
+    return str(raster.array.dims[1]).lower().startswith("lat")
 
 
 def _patch(color: str, label: str) -> Patch:

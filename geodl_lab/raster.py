@@ -158,7 +158,7 @@ def open_raster(path: str | Path, *, chunks: Any = None) -> xr.DataArray:
         array.attrs["long_name"] = names
     if isinstance(flags := array.attrs.get("flag_values"), str | int):  # GDAL keeps text
         with contextlib.suppress(ValueError, OverflowError):  # another's, in other words
-            array.attrs["flag_values"] = np.array(str(flags).split(), dtype=array.dtype)
+            array.attrs["flag_values"] = np.array(str(flags).strip("[]").split(), dtype=array.dtype)
     return array
 
 

@@ -105,6 +105,11 @@ class RemoteJob:
         return {k: str(v) for k, v in self._given("inputRaster").items()}
 
     @property
+    def place(self) -> str:
+        """Where the raster is: the value of `raster`, "" without one."""
+        return next(iter(self.raster.values()), "")
+
+    @property
     def extent(self) -> tuple[float, float, float, float] | None:
         """Left, bottom, right and top of the area that was asked for; None is all."""
         sides = self._given("context").get("extent")
@@ -225,7 +230,9 @@ class RemoteJob:
         elif kind == "raster":
             job_files.write_raster(self.open(), target, overwrite=overwrite)
         else:
-            job_files.write_objects(self._objects(), target, overwrite=overwrite, image=image)
+            job_files.write_objects(
+                self._objects(), target, overwrite=overwrite, image=image, area=self.extent
+            )
         return target
 
     def piece(self, name: str, start: int, size: int) -> bytes:
@@ -249,8 +256,7 @@ class RemoteJob:
     @property
     def title(self) -> str:
         """What it does on what, in words."""
-        place = next(iter(self.raster.values()), "")
-        return f"{self.kind} {PurePosixPath(place).name} with {self.model}"
+        return f"{self.kind} {PurePosixPath(self.place).name} with {self.model}"
 
     @property
     def left_words(self) -> str:

@@ -76,11 +76,15 @@ class RemoteModel:
     @functools.cached_property
     def inputs(self) -> InputSpec:
         """What it wants to see, as far as bands go."""
-        names = ("bands", "count", "dtype", "positions", "other_names")
-        lists = ("bands", "positions", "other_names")
-        values = {name: self.card.get(name) for name in names}
-        values |= {name: tuple(values[name] or ()) for name in lists}
-        return InputSpec(**{**values, "count": int(values["count"] or len(values["bands"]))})
+        card = self.card
+        bands = tuple(card.get("bands") or ())
+        return InputSpec(
+            bands,
+            count=int(card.get("count") or len(bands)),
+            dtype=card.get("dtype"),
+            positions=tuple(card.get("positions") or ()),
+            other_names=tuple(card.get("other_names") or ()),
+        )
 
     def misfit(self, raster: Raster) -> str:
         """Return why it cannot run on a raster, in a sentence; "" if it can."""

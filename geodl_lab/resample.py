@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import xarray as xr
@@ -18,11 +18,13 @@ from scipy import sparse
 from geodl_lab import settings
 from geodl_lab.cells import CellAxis, Cells, model_grid, snap_indices
 from geodl_lab.grid import Window
-from geodl_lab.inference import Source
 from geodl_lab.lazy_blocks import lazy_blocks
 from geodl_lab.nodata import valid_pixels
 from geodl_lab.raster import Raster, as_raster
 from geodl_lab.sources import RasterSource
+
+if TYPE_CHECKING:
+    from geodl_lab.inference import Source
 
 STRIP = 32
 """Rows of cells made at a time: their float64 sums stay in the processor's cache."""

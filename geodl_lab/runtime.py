@@ -127,7 +127,7 @@ class Model:
 
     def __dask_tokenize__(self) -> tuple[str, str]:
         """Name the model by content, so that equal calls get equal dask keys, and others do not."""
-        return repr(self.package), self.token
+        return repr(vars(self.package)), self.token
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle; a process that receives it keeps one network, however often it comes."""

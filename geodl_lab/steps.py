@@ -24,7 +24,7 @@ from geodl_lab.checkpoints import RUN_TAG, Checkpoint, key_hash, open_checkpoint
 from geodl_lab.detections import Detections, empty
 from geodl_lab.file_runs import FileRun, input_identity, run_key
 from geodl_lab.grid import Window
-from geodl_lab.inference import Source, chunk_lattice, in_order, run_chunks
+from geodl_lab.inference import Source, chunk_lattice, run_chunks
 from geodl_lab.objects import Todo, explore, found_in, frame_of, look
 from geodl_lab.options import Options, Progress, counting_on
 from geodl_lab.outputs import assemble, room_for
@@ -34,6 +34,7 @@ from geodl_lab.raster_files import PixelBlocks, RasterFile, Snap, gdal_limits
 from geodl_lab.runs import Run, from_file, prepare, provenance
 from geodl_lab.runtime import Model
 from geodl_lab.sources import FileSource, RasterSource
+from geodl_lab.threaded import in_order
 from geodl_lab.vector_files import file_tags, object_writer
 
 Opener = Callable[[str | Path, RasterSource], Source]

@@ -255,9 +255,19 @@ def is_result(raster: Raster) -> bool:
     return "geodl_model" in raster.array.attrs and raster.array.dtype.kind == "f"
 
 
-def label_colors(labels: Iterable[str]) -> dict[str, str]:
-    """Return the colour (``#rrggbb``) of each label of objects, by name."""
-    return dict(zip(sorted(set(labels)), itertools.cycle(OBJECTS), strict=False))
+def label_colors(labels: Iterable[str], *, taken: Iterable[str] = ()) -> dict[str, str]:
+    """Return the colour (``#rrggbb``) of each label of objects, by name.
+
+    Parameters
+    ----------
+    labels
+        Names.
+    taken
+        Colours that other objects beside these have; they come last.
+    """
+    had = set(taken)
+    colors = sorted(OBJECTS, key=lambda color: color in had)
+    return dict(zip(sorted(set(labels)), itertools.cycle(colors), strict=False))
 
 
 def shown_pixels(values: np.ndarray, bands: Sequence[int], nodata: float | None) -> np.ndarray:

@@ -11,8 +11,9 @@ import xarray as xr
 
 from geodl_lab.errors import OptionError, RasterError
 from geodl_lab.nodata import valid_pixels
-from geodl_lab.outputs import chunk_windows, classes_of
+from geodl_lab.outputs import chunk_windows
 from geodl_lab.raster import Raster, as_raster
+from geodl_lab.styles import known_classes
 
 if TYPE_CHECKING:
     import geopandas
@@ -52,12 +53,12 @@ def class_areas(result: xr.DataArray | xr.Dataset) -> pandas.DataFrame:
         If the raster holds no classes.
     """
     raster = as_raster(result)
-    classes = {label.value: label for label in classes_of(result.attrs)}
-    if not classes or raster.array.shape[0] != 1:
+    classes = {label.value: label for label in known_classes(raster)}
+    if not classes:
         raise RasterError(
             f"a raster of {raster.array.shape[0]} bands with the attributes "
-            f"{sorted(map(str, result.attrs))} is no class raster (one band, with flag_values); "
-            "give what da.dl.classify(...) returns"
+            f"{sorted(map(str, raster.array.attrs))} is no class raster, which has one band and "
+            "flag_values; give what da.dl.classify(...) returns"
         )
     counts, squares = _added_up(raster, _square_meters(raster))
     values = sorted(counts)
@@ -111,14 +112,26 @@ def _added_up(raster: Raster, squares: np.ndarray) -> tuple[dict[int, int], dict
     areas: dict[int, float] = {}
     for window in chunk_windows(raster):
         stored = np.asarray(raster.array[:, *window.slices_yx].values)
-        valid = valid_pixels(stored, raster.nodata)
-        rows = np.broadcast_to(squares[window.slices_yx[0], None], valid.shape)[valid]
-        codes, values = pandas.factorize(stored[0][valid])
-        pixels, weights = np.bincount(codes), np.bincount(codes, weights=rows)
-        for value, pixel, weight in zip(values.tolist(), pixels, weights, strict=True):
-            counts[int(value)] = counts.get(int(value), 0) + int(pixel)
-            areas[int(value)] = areas.get(int(value), 0.0) + float(weight)
+        values, pixels = _of_rows(stored[0], valid_pixels(stored, raster.nodata))
+        weights = squares[window.slices_yx[0]] @ pixels
+        for value, count, weight in zip(values, pixels.sum(axis=0), weights, strict=True):
+            counts[value] = counts.get(value, 0) + int(count)
+            areas[value] = areas.get(value, 0.0) + float(weight)
     return counts, areas
+
+
+def _of_rows(stored: np.ndarray, valid: np.ndarray) -> tuple[list[int], np.ndarray]:
+    """Return the values that occur among ``stored`` (y, x), and pixels of each (row, value)."""
+    rows = np.arange(len(stored))[:, None]
+    if stored.dtype == np.uint8:
+        codes, values = stored, np.arange(256)
+    else:
+        found, values = pandas.factorize(stored.ravel())
+        codes = found.reshape(stored.shape)
+    places = (codes + rows * len(values))[valid]
+    pixels = np.bincount(places, minlength=len(rows) * len(values)).reshape(len(rows), -1)
+    occurs = np.flatnonzero(pixels.any(axis=0))
+    return [int(value) for value in values[occurs]], pixels[:, occurs]
 
 
 def _square_meters(raster: Raster) -> np.ndarray:

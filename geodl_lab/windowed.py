@@ -12,15 +12,16 @@ import dataclasses
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from geodl_lab.devices import one_run, workers
 from geodl_lab.grid import Axis, Window
-from geodl_lab.inference import DenseWork, Source, run_chunk
-from geodl_lab.planning import Plan
+
+if TYPE_CHECKING:
+    from geodl_lab.inference import DenseWork, Source
+    from geodl_lab.planning import Plan
 
 _KNOWN: dict[int, Windowed] = {}
 
@@ -58,6 +59,8 @@ class Windowed:
     @property
     def at_once(self) -> int:
         """Forwards that the recipe lets run at one time."""
+        from geodl_lab.devices import workers  # noqa: PLC0415  loads torch
+
         return workers(self.planned.recipe.device, self.planned.recipe.threads)
 
     def blocks(self, area: Window) -> list[Window]:
@@ -81,6 +84,9 @@ class Windowed:
         GeodlError
             If the pixels cannot be read, or the model fails on them.
         """
+        from geodl_lab.devices import one_run  # noqa: PLC0415  loads torch
+        from geodl_lab.inference import run_chunk  # noqa: PLC0415
+
         rows, columns = self.rows[block.slices_yx[0]], self.columns[block.slices_yx[1]]
         top, left = int(rows[0]), int(columns[0])
         cells = Window(top, left, int(rows[-1]) - top + 1, int(columns[-1]) - left + 1)

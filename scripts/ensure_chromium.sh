@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Print the path of a Chromium for the browser tests; every other word goes to stderr.
-# Uses the one that is there; as root on Debian or Ubuntu installs one; else says what to run.
+# Uses the one that is there; as root on Debian or Ubuntu installs one, and a font for what it shows;
+# else says what to run.
 set -euo pipefail
 
 find_chromium() {
@@ -21,7 +22,7 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "No Chromium found: installing one with apt-get (once)." >&2
     export DEBIAN_FRONTEND=noninteractive
     log=$(mktemp)
-    if { apt-get update && apt-get install -y --no-install-recommends chromium; } >"$log" 2>&1 \
+    if { apt-get update && apt-get install -y --no-install-recommends chromium fonts-dejavu-core; } >"$log" 2>&1 \
         && find_chromium; then
         rm -f "$log"
         exit 0

@@ -18,6 +18,11 @@ ls -l dist
 "$work/venv/bin/python" -m pip --disable-pip-version-check install -qq -c constraints.txt \
     ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} dist/*.whl
 
+for file in etc/jupyter/jupyter_server_config.d/geodl_lab.json etc/jupyter/voila.json \
+    share/jupyter/voila/templates/lab-offline/index.html.j2; do
+    test -s "$work/venv/$file" || { echo "test-package: pip did not install $file" >&2; exit 1; }
+done
+
 cd "$work"
 where=$("$work/venv/bin/python" -c 'import geodl_lab; print(geodl_lab.__file__)')
 case $where in "$work"/*) ;; *) echo "test-package: imported $where, not the wheel" >&2; exit 1 ;; esac

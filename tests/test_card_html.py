@@ -2,6 +2,7 @@ import html.parser
 import re
 
 from geodl_lab.card_html import html as card_html
+from geodl_lab.card_html import list_html
 from geodl_lab.cards import card
 from geodl_lab.errors import TrustError
 from geodl_lab.html_pieces import FOLDED
@@ -80,3 +81,13 @@ def test_what_matters_first_is_not_folded():
 def test_it_is_readable_on_light_and_dark():
     colours = [v for _, v in Page(make()._repr_html_()).attributes if "color:" in v]
     assert all("color:inherit" in value or "background:#" in value for value in colours)
+
+
+def test_several_models_are_a_table_with_a_row_each():
+    evil = make(names=[EVIL], name=EVIL, version=EVIL, about={"title": EVIL})
+    cards = [card(make(names=list("abcdefghijkl"))), card(evil, installed="2026-11-20")]
+    page = Page(list_html(cards))
+    assert page.open == [] and set(page.tags) <= ALLOWED | {"th"}
+    assert page.tags.count("tr") == 3 and {name for name, _ in page.attributes} == {"style"}
+    said = "\n".join(page.texts)
+    assert "a, b, c, d, ... (12)" in said and "bundled" in said and "installed 2026-11-20" in said

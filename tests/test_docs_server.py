@@ -8,7 +8,6 @@ clients or a Dask cluster is left out, and says so.
 from __future__ import annotations
 
 import configparser
-import contextlib
 import functools
 import http.server
 import io
@@ -17,14 +16,9 @@ import os
 import re
 import shlex
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +31,13 @@ import geodl_lab
 from geodl_lab.cli import app
 from geodl_lab.packages.tables import MARKED, filled
 from geodl_lab.server import tables
+from tests.doc_pages import ROOT, Reader, blocks_of, reading, run_bash, run_python
 
-ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "docs" / "server.md").read_text(encoding="utf-8")
-PORTS = ("8000", "8001", "8002", "8443", "8786")
+PAGE = ROOT / "docs" / "server.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+BLOCKS = blocks_of(PAGE)
+PORTS = ("8000", "8001", "8002", "8008", "8443", "8444", "8786")
 LIBRARIES = re.compile(r"https://unpkg\.com/[\w.@-]+/dist/")
-BLOCK_S = 240  # for a block to end, on two busy cores
 SHOWN = {"ini", "nginx"}  # not run: `test_the_unit_*` reads the one, nobody the other
 EVERYDAY = {"bash", "python", "python arcgis"}
 FLAGS = [
@@ -51,95 +46,11 @@ FLAGS = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Block:
-    """A block of the page: its kind, its line, its text."""
-
-    kind: str
-    line: int
-    text: str
-
-
-def blocks(text: str = TEXT) -> list[Block]:
-    """Return the blocks of a page in order."""
-    found = re.finditer(r"^```(\w[^\n]*)\n(.*?)^```$", text, re.S | re.M)
-    return [Block(one[1], text[: one.start()].count("\n") + 1, one[2]) for one in found]
-
-
-@dataclass
-class Reader:
-    """Somebody who does what the page says, in an empty folder."""
-
-    folder: Path
-    ports: dict[str, str]
-    groups: list[int] = field(default_factory=list)
-    said: str = ""
-
-    def do(self, block: Block) -> None:
-        """Do what a block says."""
-        text = re.sub(rf"\b({'|'.join(PORTS)})\b", lambda found: self.ports[found[1]], block.text)
-        DO[block.kind](self, text)
-
-    def run(self, *command: str) -> None:
-        """Run a command in the folder; it must succeed. What it leaves behind ends with us."""
-        log = self.folder.parent / "said.txt"  # a pipe would wait for servers that stay
-        begins = log.stat().st_size if log.exists() else 0
-        with log.open("ab") as out:
-            process = subprocess.Popen(
-                command, cwd=self.folder, env=self.environment(), stdout=out, stderr=out,
-                stdin=subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
-        self.groups.append(process.pid)
-        try:
-            status = process.wait(BLOCK_S)
-        except subprocess.TimeoutExpired:
-            status = "no end"
-        self.said = log.read_bytes()[begins:].decode(errors="replace")
-        assert status == 0, f"{status}: {self.said[-4000:]}"
-
-    def environment(self) -> dict[str, str]:
-        """Return the environment of a user: `geodl` and `python` are ours, no proxy, no keys."""
-        bin = self.folder.parent / "bin"
-        path = f"{bin}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-        return {**os.environ, "PATH": path, "QT_QPA_PLATFORM": "offscreen"}
-
-    def close(self) -> None:
-        """End all that blocks have started and left."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            for group in self.groups:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(group, number)
-            time.sleep(2)
-
-
 @pytest.fixture
 def reader(tmp_path):
     """An empty folder, and programs by the names that a user types."""
-    bin, folder = tmp_path / "bin", tmp_path / "page"
-    bin.mkdir()
-    folder.mkdir()
-    commands = {"python": "", "geodl": "-m geodl_lab", "dask": "-m dask"}
-    for name, module in commands.items():
-        words = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -W ignore {module} "$@"\n'
-        (bin / name).write_text(words)
-        (bin / name).chmod(0o755)
-    with contextlib.ExitStack() as stack:
-        ports = {}
-        for port in PORTS:
-            free = stack.enter_context(socket.socket())
-            free.bind(("127.0.0.1", 0))
-            ports[port] = str(free.getsockname()[1])
-    reader = Reader(folder, ports)
-    yield reader
-    reader.close()
-
-
-def run_bash(reader: Reader, text: str) -> None:
-    reader.run("bash", "-euo", "pipefail", "-c", text)
-
-
-def run_python(reader: Reader, text: str) -> None:
-    reader.run(sys.executable, "-W", "ignore", "-c", text)
+    with reading(tmp_path, PORTS, QT_QPA_PLATFORM="offscreen") as reader:
+        yield reader
 
 
 def run_arcgis(reader: Reader, text: str) -> None:
@@ -282,19 +193,15 @@ def check_what_came(folder: Path) -> None:
 
 def do_page(reader: Reader, kinds: set[str]) -> None:
     """Do the blocks of some kinds, in order."""
-    for block in blocks():
+    for block in BLOCKS:
         if block.kind in kinds:
-            try:
-                reader.do(block)
-            except (AssertionError, KeyError) as error:
-                error.add_note(f"docs/server.md, line {block.line} ({block.kind})")
-                raise
+            reader.do(block, DO[block.kind])
 
 
 def test_every_block_is_of_a_known_kind():
-    kinds = {block.kind for block in blocks()}
+    kinds = {block.kind for block in BLOCKS}
     assert kinds == DO.keys() | SHOWN
-    assert len(blocks()) == len(re.findall(r"^```\w", TEXT, re.M)) > 15
+    assert len(BLOCKS) == len(re.findall(r"^```\w", TEXT, re.M)) > 15
 
 
 @pytest.mark.slow
@@ -313,11 +220,12 @@ def test_the_page_runs(reader, small_windows, monkeypatch):
 )
 def test_the_readme_runs(reader, small_windows, monkeypatch):
     monkeypatch.undo()
-    scene = next(block for block in blocks() if block.kind == "python")
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    said = [block for block in blocks(text) if block.kind in ("bash", "python arcgis")]
+    scene = next(block for block in BLOCKS if block.kind == "python")
+    said = [
+        block for block in blocks_of(ROOT / "README.md") if block.kind in ("bash", "python arcgis")
+    ]
     for block in (scene, *said):
-        reader.do(block)
+        reader.do(block, DO[block.kind])
     assert "/Hosted/landcover/ImageServer" in reader.said
 
 
@@ -325,7 +233,7 @@ def test_the_readme_runs(reader, small_windows, monkeypatch):
 def test_what_is_left_out_every_day(kind):
     if kind in EVERYDAY and os.environ.get("GEODL_ARCGIS_PYTHON"):
         return
-    lines = ", ".join(str(block.line) for block in blocks() if block.kind == kind)
+    lines = ", ".join(str(block.line) for block in BLOCKS if block.kind == kind)
     why = "GEODL_ARCGIS_PYTHON names no Python" if kind in EVERYDAY else "make test-clients runs it"
     pytest.skip(f"docs/server.md line {lines} ({kind}) was not run: {why}")
 
@@ -354,7 +262,7 @@ def test_the_tables_are_those_of_the_code():
 
 
 def test_the_unit_starts_a_server_that_is_possible():
-    (unit,) = [block.text for block in blocks() if block.kind == "ini"]
+    (unit,) = [block.text for block in BLOCKS if block.kind == "ini"]
     parser = configparser.RawConfigParser(strict=True)
     parser.optionxform = str
     parser.read_string(unit)

@@ -48,6 +48,15 @@ def test_status_says_where_things_are(server):
     }
 
 
+def test_the_app_is_led_to(server):
+    headers = {"Authorization": f"token {TOKEN}"}
+    url = f"{server[0]}geodl-lab/app"
+    answer = httpx.get(url, headers=headers)
+    assert answer.status_code == 302
+    assert answer.headers["location"] == "/user/x/voila/render/notebooks/app.ipynb"
+    assert "/login" in httpx.get(url).headers["location"]
+
+
 def test_status_sees_a_server_that_runs(server, web):
     web.pages["/health"] = b"{}"
     state = {"url": web.url, "pid": os.getpid(), "ca_file": ""}

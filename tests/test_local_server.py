@@ -78,7 +78,8 @@ def test_a_key_is_made_once_and_for_nobody_else(jobs):
 
 def test_a_folder_with_results_is_no_store(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert "--store" not in local_server.serve_command(1, tmp_path / "jobs")
+    words = local_server.serve_command(1, tmp_path / "jobs")
+    assert words[-1].startswith("demo=") and (Path(words[-1][5:]) / "README.md").exists()
     words = local_server.serve_command(1, Path("/elsewhere"))
     assert words[-2:] == ["--store", f"work={tmp_path}"]
 

@@ -48,3 +48,8 @@ def test_passes_are_one_progress():
         passes.again()
     passes.finish()
     assert seen == [(1, 2), (3, 5), (4, 5), (5, 5)]
+
+
+def test_they_say_what_was_chosen():
+    assert repr(Options()) == "Options()"
+    assert repr(Options(device="cpu", tta=True)) == "Options(device='cpu', tta=True)"

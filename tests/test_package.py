@@ -60,3 +60,14 @@ def test_labels_of_images_and_objects_may_have_large_numbers():
     )
     assert many.class_values.tolist() == [90210]
     assert many.recognizer.threshold(0) == 0.025
+
+
+def test_it_says_in_a_line_what_it_is():
+    package = ModelPackage(
+        name="net", task="classify", inputs=InputSpec(("red", "nir")),
+        classes=make_classes(list("abcdef")), window=64, field=Field(True),
+    )  # fmt: skip
+    assert repr(package) == (
+        "ModelPackage('net', '1.0.0', task='classify', bands=['red', 'nir'], 6 classes: 'a', 'b', "
+        "'c', 'd', ...)"
+    )

@@ -7,6 +7,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import shapely
+import xarray as xr
 from affine import Affine
 
 from geodl_lab import from_torch, open_raster, plot, plotting, save
@@ -75,6 +76,14 @@ def test_a_photo_begins_at_the_top():
     ax = photo.dl.plot()
     assert ax.get_xlim() == (0, 60) and ax.get_ylim() == (40, 0)
     assert shown_at(ax, 5, 5) == (0, 255, 0, 255)
+
+
+def test_coordinates_without_a_crs_go_up_and_keep_their_names():
+    values = np.arange(12.0).reshape(3, 4)
+    grid = {"lat": [-1.0, 0.0, 1.0], "lon": [10.0, 11.0, 12.0, 13.0]}
+    ax = xr.DataArray(values, dims=("lat", "lon"), coords=grid).dl.plot()
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("lon", "lat") and ax.get_ylim() == (-1.5, 1.5)
+    assert shown_at(ax, 10, -1)[0] < shown_at(ax, 13, 1)[0]
 
 
 def test_colours_are_those_of_the_map():

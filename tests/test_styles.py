@@ -8,7 +8,15 @@ from geodl_lab import open_raster, styles
 from geodl_lab.errors import OptionError
 from geodl_lab.package import LabelClass
 from geodl_lab.raster import as_raster
-from geodl_lab.styles import Classes, Ramp, Swatch, TrueColor, percentiles, style_of
+from geodl_lab.styles import (
+    Classes,
+    Ramp,
+    Swatch,
+    TrueColor,
+    label_colors,
+    percentiles,
+    style_of,
+)
 from geodl_lab.testing import make_raster, wrap
 
 FLAGS = {
@@ -146,3 +154,11 @@ def test_class_values_may_be_large():
     style = Classes((LabelClass(1000, "tree", "#00ff00"), LabelClass(3, "soil", "#ff0000")))
     values = np.array([[[1000, 3, 4]]], np.uint16)
     assert style.rgba(values)[0].tolist() == [[0, 255, 0, 255], [255, 0, 0, 255], [0, 0, 0, 0]]
+
+
+def test_colours_of_labels_are_not_those_that_are_taken():
+    first, second = label_colors(["tree", "car"]).values()
+    assert label_colors(["tree"], taken=[first])["tree"] not in {first}
+    assert set(label_colors(["a", "b"], taken=[first, second]).values()).isdisjoint({first, second})
+    every = set(label_colors(map(str, range(8))).values())
+    assert label_colors(["tree"], taken=every) == label_colors(["tree"])

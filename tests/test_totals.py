@@ -117,7 +117,7 @@ def test_lazy_and_saved_rasters_are_measured_alike_block_by_block(tmp_path, monk
 
 
 def test_a_raster_without_classes_is_refused():
-    with pytest.raises(RasterError, match=r"3 bands .* is no class raster .*da\.dl\.classify"):
+    with pytest.raises(RasterError, match=r"3 bands .* is no class raster, .*da\.dl\.classify"):
         class_areas(make_raster())
 
 

@@ -6,10 +6,10 @@ import pickle
 import numpy as np
 import pytest
 
-from geodl_lab import classify, from_torch, probabilities, settings, windowed
+from geodl_lab import classify, probabilities, settings, windowed
 from geodl_lab.errors import CancelledError
 from geodl_lab.grid import Window
-from geodl_lab.testing import RandomNet, make_raster
+from geodl_lab.testing import make_raster
 from geodl_lab.windowed import needs_model, windowed_of
 
 
@@ -21,12 +21,6 @@ def several_chunks(monkeypatch):
 @pytest.fixture(scope="module")
 def lazy():
     return make_raster((3, 180, 170)).chunk({"band": -1, "y": 70, "x": 60})
-
-
-@pytest.fixture(scope="module")
-def whole_model():
-    """A net whose field is unbounded, so that windows stay small and seams show."""
-    return from_torch(RandomNet(norm="group"), bands=3, classes=list("abcd"), window=64)
 
 
 def never():
@@ -49,8 +43,8 @@ def joined(found):
     [{}, {"area": (400_020, 3_699_900, 400_080, 3_699_950)}, {"cell_size": 1.0},
      {"cell_size": 0.4, "snap": True}, {"cell_size": 1.7, "snap": True}],
 )  # fmt: skip
-def test_blocks_are_bit_equal_to_the_computed_result(lazy, whole_model, options):
-    result = classify(lazy, whole_model, **options)
+def test_blocks_are_bit_equal_to_the_computed_result(lazy, finite_model, options):
+    result = classify(lazy, finite_model, **options)
     assert np.array_equal(joined(windowed_of(result))[0], result.values)
 
 
@@ -66,8 +60,8 @@ def test_blocks_are_bit_equal_to_the_computed_result(lazy, whole_model, options)
         lambda p: p.sel(x=slice(400_020, 400_060)),
     ],
 )  # fmt: skip
-def test_slices_are_followed(lazy, whole_model, cut):
-    part = cut(probabilities(lazy, whole_model))
+def test_slices_are_followed(lazy, finite_model, cut):
+    part = cut(probabilities(lazy, finite_model))
     values = joined(windowed_of(part))
     assert np.array_equal(values if part.ndim == 3 else values[0], part.values)
 
@@ -90,13 +84,13 @@ def test_what_keeps_the_values_keeps_the_windows(lazy, finite_model):
     assert windowed_of(pickle.loads(pickle.dumps(result))) is None
 
 
-def test_a_block_is_one_forward_and_none_when_cancelled(lazy):
-    net = RandomNet(norm="group")
-    found = windowed_of(classify(lazy, from_torch(net, bands=3, classes=list("abcd"), window=64)))
+def test_a_block_is_one_forward_and_none_when_cancelled(lazy, finite_model):
+    net = finite_model.network
+    found = windowed_of(classify(lazy, finite_model))
     blocks, net.calls = found.blocks(Window(100, 100, 30, 30)), 0
     for block in blocks:
         found.compute(block, never)
-    assert net.calls == len(blocks)
+    assert net.calls == len(blocks) > 1
     with pytest.raises(CancelledError, match="cancelled"):
         found.compute(blocks[0], lambda: True)
     assert net.calls == len(blocks)

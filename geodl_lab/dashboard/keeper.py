@@ -1,30 +1,34 @@
 """A job server that all pages of this user share, and that ends when nobody uses it any more.
 
-``python -m geodl_lab.dashboard.keeper FOLDER [NAME=PATH ...]``. Who uses it holds a shared lock on
-``users.lock`` in the folder, which the system lets go when a kernel ends, however it ends.
+``python keeper.py FOLDER SERVE...`` runs the command ``SERVE`` as long as it is needed. Who uses
+the server holds a shared lock on ``users.lock`` in the folder, which the system lets go when a
+kernel ends, however it ends. Run as a file, and with the standard library alone: it lives as long
+as the server and should cost next to no memory.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import json
 import os
+import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
-
-import filelock
-
-from geodl_lab.errors import GeodlError
-from geodl_lab.job_client import Client
-from geodl_lab.server.handle import Server, serve
-from geodl_lab.server.options import parse_stores
 
 IDLE = float(os.environ.get("GEODL_APP_IDLE", "300"))
 """Seconds without pages and without jobs after which the server stops."""
 
 LOOK = 2.0
 """Seconds between two looks."""
+
+PATIENCE = 30.0
+"""Seconds that the server may take to answer, and to stop."""
 
 ACTIVE = ("pending", "running")
 
@@ -34,9 +38,12 @@ def users_file(folder: Path) -> Path:
     return folder / "users.lock"
 
 
-def starting(folder: Path) -> filelock.FileLock:
-    """Return the lock under which a server is looked for, started or given up."""
-    return filelock.FileLock(folder / "start.lock")
+@contextlib.contextmanager
+def starting(folder: Path) -> Iterator[None]:
+    """Hold the lock under which a server is looked for, started or given up."""
+    with (folder / "start.lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def hold(folder: Path) -> IO[bytes]:
@@ -56,37 +63,52 @@ def has_users(folder: Path) -> bool:
     return False
 
 
-def keep(folder: Path, server: Server) -> None:
+def works(folder: Path) -> bool:
+    """Tell whether the folder's server has jobs that wait or run; False where none answers."""
+    try:
+        url = json.loads((folder / "server.json").read_text(encoding="utf-8"))["url"]
+        key = (folder / "api-key").read_text(encoding="ascii").strip()
+        asked = urllib.request.Request(f"{url}/jobs?limit=200", headers={"X-API-KEY": key})
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(asked, timeout=PATIENCE) as answer:
+            return any(one["state"] in ACTIVE for one in json.load(answer)["jobs"])
+    except (OSError, urllib.error.URLError, ValueError, KeyError):
+        return False
+
+
+def keep(folder: Path, server: subprocess.Popen[bytes]) -> None:
     """Return when the server has been of no use for `IDLE` seconds, or has ended by itself."""
-    client, used = server.client(), time.monotonic()
-    while server.running:
-        if has_users(folder) or _works(client):
+    used = time.monotonic()
+    while server.poll() is None:
+        if has_users(folder) or works(folder):
             used = time.monotonic()
         if time.monotonic() - used > IDLE:
             with starting(folder):  # who looks for it now waits, and starts another
                 if not has_users(folder):
-                    server.stop()
+                    stop(server)
                     return
         time.sleep(LOOK)
 
 
+def stop(server: subprocess.Popen[bytes]) -> None:
+    """Stop the server; jobs that run go on at its next start."""
+    server.terminate()
+    try:
+        server.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+
+
 def main() -> None:
-    """Serve a folder's jobs until nobody needs them."""
-    folder = Path(sys.argv[1])
+    """Serve a folder's jobs until nobody needs them; the status is that of the server."""
+    folder, command = Path(sys.argv[1]), sys.argv[2:]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE)  # it ends with this process
     try:
-        server = serve(folder, port=0, store=parse_stores(sys.argv[2:]))
-    except GeodlError as error:
-        print(f"geodl: {error}", file=sys.stderr)
-        sys.exit(2)
-    with server:
         keep(folder, server)
-
-
-def _works(client: Client) -> bool:
-    try:
-        return any(one.state in ACTIVE for one in client.jobs(limit=200))
-    except GeodlError:
-        return False
+    finally:
+        stop(server)
+    sys.exit(server.returncode)
 
 
 if __name__ == "__main__":

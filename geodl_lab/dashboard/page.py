@@ -25,9 +25,14 @@ EMPTY = (
 
 
 class Page:
-    """All widgets by name; ``box`` holds them."""
+    """All widgets by name; ``box`` holds them.
 
-    def __init__(self, *, map: Any, upload: Any, download: Any, address: Any) -> None:
+    ``map``, ``upload``, ``downloads`` and ``address`` are empty boxes, which others fill.
+    """
+
+    def __init__(self) -> None:
+        self.map, self.upload = widgets.Box([]), widgets.Box([])
+        self.downloads, self.address = widgets.Box([]), widgets.Box([])
         self.raster = widgets.Dropdown(description="Raster", options=[])
         self.raster_note = _html()
         self.path = widgets.Text(
@@ -57,18 +62,17 @@ class Page:
         self.result = _html(EMPTY)
         self.history = widgets.Select(description="Earlier runs", options=[])
         self.open_run = widgets.Button(description="Open this run", disabled=True)
-        self.downloads = download
         self.run.add_class("geoapp-run")
-        self.box = self._laid_out(map, upload, address)
+        self.map.add_class("geoapp-map")
+        self.box = self._laid_out()
 
-    def _laid_out(self, map: Any, upload: Any, address: Any) -> widgets.Box:
+    def _laid_out(self) -> widgets.Box:
         path = _folded("A path on the server", self.path, self.use_path)
         options = _folded("Options", self.device, self.threshold, self.tta)
-        self.options_box = options
         controls = _group(
             "geoapp-controls",
-            _html(LEAD),
-            _group("geoapp-group", self.raster, self.raster_note, upload, path),
+            _group("geoapp-top", _html(LEAD)),
+            _group("geoapp-group geoapp-first", self.raster, self.raster_note, self.upload, path),
             _group("geoapp-group", self.model, self.card),
             _group("geoapp-group", self.area, self.area_note),
             _group("geoapp-group", options),
@@ -81,12 +85,12 @@ class Page:
         )
         stage = _group(
             "geoapp-stage",
-            map,
+            self.map,
             _group("geoapp-result", self.result, self.downloads),
-            _group("geoapp-group", self.history, self.open_run),
+            _group("geoapp-group geoapp-last", self.history, self.open_run),
         )
         style = widgets.HTML(f"<style>{CSS.read_text(encoding='utf-8')}</style>")
-        return widgets.VBox([style, address, _group("geoapp-app", controls, stage)])
+        return widgets.VBox([style, self.address, _group("geoapp-app", controls, stage)])
 
 
 def _html(value: str = "") -> widgets.HTML:
@@ -95,7 +99,8 @@ def _html(value: str = "") -> widgets.HTML:
 
 def _group(name: str, *children: Any) -> widgets.Box:
     box = widgets.Box(list(children))
-    box.add_class(name)
+    for one in name.split():
+        box.add_class(one)
     return box
 
 

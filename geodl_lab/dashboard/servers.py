@@ -1,4 +1,4 @@
-"""The job server of the app: that of ``geodl app``, else the one of this user, which pages share."""
+"""The job server of the app: one that is named, else the one of this user, which pages share."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from pathlib import Path
 from typing import IO
 
 from geodl_lab import settings
-from geodl_lab.dashboard import keeper
-from geodl_lab.demo import demo_scene
+from geodl_lab.dashboard import examples, keeper
 from geodl_lab.errors import GeodlError, OptionError, RunError
 from geodl_lab.job_client import Client, connect
 from geodl_lab.local_server import find_server as find_local
 
 URL, KEY, CA = "GEODL_APP_URL", "GEODL_APP_KEY", "GEODL_APP_CA"
-"""Variables by which ``geodl app`` says where the server is."""
+"""Variables that name a server to use instead: its address, key and authority."""
 
 DEMO = "demo"
 """The store of the bundled scene."""
+
+KEEPER = [sys.executable, "-I", "-S", keeper.__file__]
+"""Alone and bare: it needs nothing but the standard library."""
+
+SERVE = [sys.executable, "-W", "ignore", "-m", "geodl_lab", "serve", "--until-eof"]
 
 WAIT = 90.0
 """Seconds that a server may take to start."""
@@ -76,7 +80,8 @@ def find_server(
     return _shared(folder, stores)
 
 
-def _shared(folder: Path, stores: Mapping[str, Path]) -> Shared:
+def make_folder(folder: Path) -> None:
+    """Make the folder of a server if it is not there; raises OptionError."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -84,30 +89,43 @@ def _shared(folder: Path, stores: Mapping[str, Path]) -> Shared:
             f"the folder {folder} of jobs cannot be made: {error.strerror}; name another in "
             "GEODL_JOBS"
         ) from None
+
+
+def _shared(folder: Path, stores: Mapping[str, Path]) -> Shared:
+    make_folder(folder)
     with keeper.starting(folder):
         user = keeper.hold(folder)
-        client = _running(folder) or _start(folder, stores)
+        try:
+            client = _running(folder) or _start(folder, stores)
+            _check_stores(client, stores, folder)
+        except BaseException:
+            user.close()
+            raise
+    return Shared(client, user)
+
+
+def _check_stores(client: Client, stores: Mapping[str, Path], folder: Path) -> None:
     if missing := sorted(stores.keys() - set(client.stores())):
         raise OptionError(
             f"the server of {folder} runs without the store {', '.join(missing)}; close the other "
             "pages, wait some minutes, and open this one again"
         )
-    return Shared(client, user)
 
 
 def _running(folder: Path) -> Client | None:
     """Return a client of the server that a folder has, None if none answers."""
-    server = find_local(folder)
+    if (server := find_local(folder)) is None:
+        return None
     try:
-        return server and connect(server.url, key=server.api_key, ca_file=server.ca_file or None)
+        return connect(server.url, key=server.api_key, ca_file=server.ca_file or None)
     except GeodlError:
         return None
 
 
 def _start(folder: Path, stores: Mapping[str, Path]) -> Client:
-    offered = {DEMO: demo_scene().parent, **stores}
-    words = [f"{name}={path}" for name, path in offered.items()]
-    command = [sys.executable, "-m", "geodl_lab.dashboard.keeper", str(folder), *words]
+    offered = {DEMO: examples.SCENE.parent, **stores}
+    words = [f"--store={name}={path}" for name, path in offered.items()]
+    command = [*KEEPER, str(folder), *SERVE, "--port=0", f"--data-dir={folder}", *words]
     log_file = folder / "keeper.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen(
@@ -118,7 +136,8 @@ def _start(folder: Path, stores: Mapping[str, Path]) -> Client:
         if client := _running(folder):
             return client
         if process.poll() is not None:
-            said = log_file.read_text(errors="replace").strip().splitlines()[-1:]
-            raise OptionError(f"the job server did not start: {' '.join(said)}")
+            lines = log_file.read_text(errors="replace").strip().splitlines() or [""]
+            said = lines[-1].removeprefix("geodl: ")
+            raise OptionError(f"the job server did not start: {said}")
         time.sleep(0.2)
     raise RunError(f"the job server did not answer within {WAIT:g} s; {log_file} says more")

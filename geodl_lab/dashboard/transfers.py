@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import anywidget
 import traitlets
 
-from geodl_lab.errors import GeodlError
+from geodl_lab.errors import GeodlError, OptionError
 
 JS = Path(__file__).parent / "js"
 PIECE = 4 * 2**20
@@ -97,8 +97,7 @@ class FileUpload(anywidget.AnyWidget):
             self._stop(f"the upload broke off ({error}); try again")
 
     def _start(self, name: str, size: int) -> None:
-        if not 0 < size <= MOST:
-            raise _refused(name, size)
+        _check_file(name, size)
         self.busy, self.words = True, "0 %"
         self._size, self._sent = size, 0
         self._sink = self._begin(name)
@@ -187,10 +186,17 @@ def _read(file: Path, start: int) -> bytes:
         return stream.read(PIECE)
 
 
-def _refused(name: str, size: int) -> GeodlError:
+def _check_file(name: str, size: int) -> None:
+    """Raise OptionError for a file that need not be sent, as no server would take it."""
+    if not name.lower().endswith(ENDINGS):
+        raise OptionError(
+            f"the file {name!r} is no raster by its name; choose a GeoTIFF (.tif), PNG, JPEG or "
+            "JPEG 2000"
+        )
     if size == 0:
-        return GeodlError(f"the file {name!r} is empty; choose another")
-    return GeodlError(
-        f"the file {name!r} has {size / 2**30:.0f} GiB and {MOST / 2**30:.0f} can be sent; put it "
-        "into a store of the server"
-    )
+        raise OptionError(f"the file {name!r} is empty; choose another")
+    if size > MOST:
+        raise OptionError(
+            f"the file {name!r} has {size / 2**30:.0f} GiB and {MOST / 2**30:.0f} can be sent; put "
+            "it into a store of the server"
+        )

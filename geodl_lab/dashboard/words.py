@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from geodl_lab.errors import OptionError
 from geodl_lab.job_html import COLORS, duration
 from geodl_lab.raster import Raster, area_window
+from geodl_lab.remote_rasters import SHARES
 
 if TYPE_CHECKING:
     from geodl_lab.remote_jobs import RemoteJob
-    from geodl_lab.remote_rasters import RemoteModel
+    from geodl_lab.remote_rasters import RemoteModel, RemoteRaster
 
 MEANS = {
     "classify": "a class for every pixel",
@@ -20,6 +22,10 @@ MEANS = {
     "recognize": "labels of the whole",
     "regress": "a value for every pixel",
 }
+MOST = 30
+"""Classes that are named on a card."""
+
+GREY = "#808080"
 LONGEST = 400
 """Characters of a sentence that somebody else wrote."""
 
@@ -89,8 +95,9 @@ def card_html(card: Any) -> str:
         if words
     )
     about = escape(str(card.get("description") or "")[:LONGEST])
+    classes = swatches(card.get("classes") or ())
     return (
-        f"<div class='geoapp-card'><b>{title}</b><p>{about}</p>{swatches(card.get('classes') or ())}"
+        f"<div class='geoapp-card'><b>{title}</b><p>{about}</p>{classes}"
         f"<details><summary>More about this model</summary><table>{lines}</table></details></div>"
     )
 
@@ -98,10 +105,10 @@ def card_html(card: Any) -> str:
 def swatches(classes: Sequence[Any]) -> str:
     """Return classes as coloured squares with names."""
     boxes = "".join(
-        f"<li><span class='geoapp-swatch' style='background:{escape(one['color'])}'></span>"
-        f"{escape(str(one['name']))}</li>"
-        for one in classes[:30]
+        f"<li>{_swatch(one['color'])}{escape(str(one['name']))}</li>" for one in classes[:MOST]
     )
+    if len(classes) > MOST:
+        boxes += f"<li>and {len(classes) - MOST} more</li>"
     return f"<ul class='geoapp-swatches'>{boxes}</ul>"
 
 
@@ -116,9 +123,10 @@ def bars_html(rows: Sequence[tuple[str, str, float, str]], caption: str) -> str:
         What is measured.
     """
     lines = "".join(
-        f"<tr><th scope='row'><span class='geoapp-swatch' style='background:{escape(color)}'></span>"
-        f"{escape(name)}</th><td class='geoapp-bar'><div style='width:{100 * part:.1f}%;"
-        f"background:{escape(color)}'></div></td><td class='geoapp-number'>{escape(words)}</td></tr>"
+        f"<tr><th scope='row'>{_swatch(color)}{escape(name)}</th>"
+        f"<td class='geoapp-bar'><div style='width:{100 * part:.1f}%;"
+        f"background:{escape(color)}'></div></td>"
+        f"<td class='geoapp-number'>{escape(words)}</td></tr>"
         for name, color, part, words in rows
     )
     return f"<table class='geoapp-chart'><caption>{escape(caption)}</caption>{lines}</table>"
@@ -135,22 +143,20 @@ def areas_html(areas: Any) -> str:
     return bars_html(rows, "Area of each class")
 
 
-def counts_html(counts: Any) -> str:
-    """Return the table of `geodl_lab.label_counts` as bars."""
-    largest = max([int(n) for n in counts["count"]], default=1)
-    colors = counts["color"] if "color" in counts else ["#b45309"] * len(counts)
+def counts_html(counts: Any, colors: Mapping[str, str]) -> str:
+    """Return the table of `geodl_lab.label_counts` as bars, in the colours of the map."""
+    largest = max((int(n) for n in counts["count"]), default=1)
     rows = [
-        (str(label), str(color), int(n) / largest, f"{int(n):,}")
-        for label, n, color in zip(counts["label"], counts["count"], colors, strict=True)
+        (str(label), colors.get(str(label), GREY), int(n) / largest, f"{int(n):,}")
+        for label, n in zip(counts["label"], counts["count"], strict=True)
     ]
-    return bars_html(rows, "Objects found")
+    return bars_html(rows, "Objects found" if rows else "No objects were found")
 
 
 def history_label(job: RemoteJob, names: dict[str, str]) -> str:
     """Return a run on one line: when, what, on what, how it went."""
     when = time.strftime("%d %b %H:%M", time.localtime(job.created))
-    place = next(iter(job.raster.values()), "")
-    raster = names.get(place) or place.rpartition("/")[2]
+    raster = names.get(job.place) or job.place.rpartition("/")[2]
     return f"{when} · {job.model} on {raster} · {job.state}"
 
 
@@ -181,6 +187,34 @@ def note_html(words: str, kind: str = "info") -> str:
     color = {"info": COLORS["running"], "good": COLORS["succeeded"], "bad": COLORS["failed"]}[kind]
     role = "alert" if kind == "bad" else "status"
     return f"<div class='geoapp-note' role='{role}' style='--accent:{color}'>{escape(words)}</div>"
+
+
+def hint_html(text: str) -> str:
+    """Return a sentence that is no more than a help."""
+    return f"<div class='geoapp-hint'>{escape(text)}</div>"
+
+
+def raster_label(raster: RemoteRaster) -> str:
+    """Return how a raster is called in a list."""
+    place = raster.key.removeprefix(SHARES)
+    return place if raster.key.startswith(SHARES) else f"{raster.name} (uploaded)"
+
+
+def number(text: str) -> float | None:
+    """Return the least score that was typed, None for nothing; raises OptionError."""
+    if not text.strip():
+        return None
+    try:
+        value = float(text.replace(",", "."))
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise OptionError(f"the least score {text!r} is not possible; give a number of 0 to 1")
+    return value
+
+
+def _swatch(color: str) -> str:
+    return f"<span class='geoapp-swatch' style='background:{escape(color)}'></span>"
 
 
 def _amount(row: Any) -> str:

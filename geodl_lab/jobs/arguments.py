@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +16,7 @@ from geodl_lab.checks import is_whole
 from geodl_lab.errors import OptionError
 from geodl_lab.options import check_threshold
 from geodl_lab.packages.functions import with_arguments
-from geodl_lab.packages.functions_arguments import OURS, RASTERS
+from geodl_lab.packages.functions_arguments import OURS, RASTERS, boolean, number
 from geodl_lab.packages.functions_network import FunctionNetwork
 from geodl_lab.runtime import Model
 
@@ -30,7 +29,6 @@ POSSIBLE = (
     "merge_policy", "tile_size",
 )  # fmt: skip
 
-YES, NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 BACKGROUND = ("background", "nodata", "no data")
 """Names of a first class that stands for nothing."""
 
@@ -121,7 +119,7 @@ def _own_name(name: str, own: list[str]) -> str:
 
 
 def _threshold(read: Arguments, value: Any) -> Arguments:
-    threshold = _number(value, "threshold")
+    threshold = number(value, "threshold")
     check_threshold(threshold)
     if read.model.package.answers == "values" or read.model.package.task == "regress":
         return _warned(read, "threshold was ignored: the model answers no scores")
@@ -143,7 +141,7 @@ def _batch_size(read: Arguments, value: Any) -> Arguments:
 
 
 def _tta(read: Arguments, value: Any) -> Arguments:
-    if not _boolean(value, "tta"):
+    if not boolean(value, "tta"):
         return read
     package = read.model.package
     boxes = package.decoder is not None and (
@@ -155,7 +153,7 @@ def _tta(read: Arguments, value: Any) -> Arguments:
 
 
 def _nms_overlap(read: Arguments, value: Any) -> Arguments:
-    overlap, decoder = _number(value, "nms_overlap"), read.model.package.decoder
+    overlap, decoder = number(value, "nms_overlap"), read.model.package.decoder
     if not 0 <= overlap <= 1:
         raise OptionError(f"nms_overlap {value!r} is not possible; give a number from 0 to 1")
     if decoder is None or not decoder.answers_objects:
@@ -170,11 +168,11 @@ def _precision(read: Arguments, value: Any) -> Arguments:
 
 
 def _seam_tolerance(read: Arguments, value: Any) -> Arguments:
-    return _option(read, seam_tolerance=_number(value, "seam_tolerance"))
+    return _option(read, seam_tolerance=number(value, "seam_tolerance"))
 
 
 def _exclude_pad_detections(read: Arguments, value: Any) -> Arguments:
-    if _boolean(value, "exclude_pad_detections"):
+    if boolean(value, "exclude_pad_detections"):
         return read
     return _warned(
         read,
@@ -184,11 +182,11 @@ def _exclude_pad_detections(read: Arguments, value: Any) -> Arguments:
 
 
 def _return_bboxes(read: Arguments, value: Any) -> Arguments:
-    return dataclasses.replace(read, boxes=_boolean(value, "return_bboxes"))
+    return dataclasses.replace(read, boxes=boolean(value, "return_bboxes"))
 
 
 def _predict_background(read: Arguments, value: Any) -> Arguments:
-    if _boolean(value, "predict_background"):
+    if boolean(value, "predict_background"):
         return read
     package = read.model.package
     first = package.classes[0].name.lower() if package.classes else ""
@@ -270,30 +268,11 @@ def _warned(read: Arguments, text: str) -> Arguments:
     return dataclasses.replace(read, messages=(*read.messages, text))
 
 
-def _number(value: Any, name: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise OptionError(f"argument {name} {str(value)[:60]!r} is not possible; give a number")
-    return number
-
-
 def _whole(value: Any, name: str, least: int) -> int:
-    number = _number(value, name)
-    if number != int(number) or number < least:
+    found = number(value, name)
+    if found != int(found) or found < least:
         raise OptionError(
             f"argument {name} {str(value)[:60]!r} is not possible; give a whole number, from "
             f"{least}"
         )
-    return int(number)
-
-
-def _boolean(value: Any, name: str) -> bool:
-    text = str(value).strip().lower()
-    if text not in YES + NO:
-        raise OptionError(
-            f"argument {name} {str(value)[:60]!r} is not possible; give True or False"
-        )
-    return text in YES
+    return int(found)

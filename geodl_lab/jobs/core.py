@@ -18,6 +18,7 @@ from geodl_lab.jobs import recipes
 from geodl_lab.jobs.catalog import Catalog, Item
 from geodl_lab.jobs.database import Database
 from geodl_lab.jobs.documents import Documents
+from geodl_lab.jobs.executors import CrashError
 from geodl_lab.jobs.given_files import Given, write_files
 from geodl_lab.jobs.job import Caller, Job, Message, State, new_id
 from geodl_lab.jobs.listings import Listings
@@ -242,7 +243,7 @@ class Core:
         Raises
         ------
         BusyError
-            If the server is stopping.
+            If the server is stopping; its future raises one where the worker died.
         """
         lane = self._workers.lane(device or MODELS)
         answered: Future[Any] = Future()
@@ -341,6 +342,9 @@ class _Hand:
             return
         try:
             self._future.set_result(step.result().get())
+        except CrashError as error:
+            words = f"the worker was {error}; send the same request again, or a smaller image"
+            self._future.set_exception(BusyError(words))
         except (Exception, CancelledError) as error:
             self._future.set_exception(error)
 

@@ -96,6 +96,9 @@ class ProcessExecutor(Executor):
         try:
             if self._closed:
                 raise CrashError("the server is stopping")
+            if self._child is not None and self._child.is_gone:
+                self._child.end()  # while it had nothing to do: no fault of this call
+                self._child = None
             if self._child is None:
                 self._child = _Child(self._name)
             future.set_result(self._child.ask(message))
@@ -119,6 +122,10 @@ class _Child:
             self._process.start()
         atexit.register(self._process.kill)  # else the interpreter waits for it at its end
         theirs.close()
+
+    @property
+    def is_gone(self) -> bool:
+        return bool(wait([self._process.sentinel], timeout=0))
 
     def ask(self, message: Any) -> Any:
         try:

@@ -14,6 +14,7 @@ from typing import Any
 from geodl_lab import settings
 from geodl_lab.jobs.catalog import Item
 from geodl_lab.jobs.stores import Stores
+from geodl_lab.zoo_cards import zoo_cards
 
 STORE_SECONDS = 5.0
 """How long a list of the rasters in the stores is believed."""
@@ -55,15 +56,16 @@ class Listings:
         return list(self._list_rasters().values())
 
     def model_cards(self) -> list[dict[str, Any]]:
-        """Return the cards of all models; a worker makes them when models have changed."""
+        """Return the cards of all models; a worker reads those of what was installed."""
         with self._lock:
             now = _models_stamp()
             if self._cards is None or self._cards[0] != now:
-                self._cards = now, self._compute(make_cards, device="").result()
+                theirs = self._compute(read_cards, device="").result() if now else []
+                self._cards = now, [*zoo_cards(), *theirs]
             return self._cards[1]
 
     def forget_models(self) -> None:
-        """Have the cards made again."""
+        """Have the cards read again."""
         self._cards = None
 
     def store_path(self, reference: str) -> Path:
@@ -94,9 +96,9 @@ def model_item(card: Mapping[str, Any]) -> Item:
     return Item(id, "", "Deep Learning Package", str(card["name"]), model=reference)
 
 
-def make_cards() -> list[dict[str, Any]]:
-    """Return the cards of all models, in a worker: what knows models imports torch."""
-    return importlib.import_module("geodl_lab.jobs.models").all_cards()
+def read_cards() -> list[dict[str, Any]]:
+    """Return the cards of the installed models, in a worker: what knows models imports torch."""
+    return importlib.import_module("geodl_lab.jobs.models").installed_cards()
 
 
 def _models_stamp() -> tuple[Any, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 from pathlib import Path
 
 from geodl_lab.errors import OptionError
+from geodl_lab.locks import claim
 
 
 def hold(folder: Path) -> int:
@@ -21,7 +21,7 @@ def hold(folder: Path) -> int:
     file = folder / "server.lock"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = _claim(file)
+        descriptor = claim(file, mode=0o600)
     except BlockingIOError:
         raise OptionError(
             f"the data folder {str(folder)!r} is in use by another server "
@@ -34,16 +34,6 @@ def hold(folder: Path) -> int:
         ) from error
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
-    return descriptor
-
-
-def _claim(file: Path) -> int:
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BaseException:
-        os.close(descriptor)
-        raise
     return descriptor
 
 

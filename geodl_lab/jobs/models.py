@@ -9,9 +9,10 @@ from typing import Any
 from geodl_lab.cards import card
 from geodl_lab.errors import ModelError
 from geodl_lab.packages.archives import hash_bytes, open_files
-from geodl_lab.packages.installed import bundled, find, installed, only
+from geodl_lab.packages.installed import find, installed, only
 from geodl_lab.packages.registry import open_model, origin_of
 from geodl_lab.packages.store import install, uninstall
+from geodl_lab.zoo_cards import zoo_cards
 
 PRIVATE = ("where", "source")
 """What a card says of this machine's disk, which is nobody's business."""
@@ -26,9 +27,12 @@ def model_list() -> list[dict[str, str]]:
 
 def all_cards() -> list[dict[str, Any]]:
     """Return the cards of all models, with the reference of each, without paths."""
-    ours = [{"reference": name, **card(open_model(name))} for name in bundled()]
-    theirs = [{"reference": one.reference, **one.card} for one in installed()]
-    return [public(one) for one in (*ours, *theirs)]
+    return [*(public(one) for one in zoo_cards()), *installed_cards()]
+
+
+def installed_cards() -> list[dict[str, Any]]:
+    """Return the cards of the installed models alone, as `all_cards`."""
+    return [public({"reference": one.reference, **one.card}) for one in installed()]
 
 
 def card_of(model: str) -> dict[str, Any]:

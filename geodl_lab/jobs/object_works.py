@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from geodl_lab.errors import OptionError
 from geodl_lab.jobs.item_works import ItemWork
-from geodl_lab.jobs.pixel_works import rasters_of
-from geodl_lab.jobs.places import make_place
+from geodl_lab.jobs.pixel_works import basis
 from geodl_lab.jobs.recipes import Detect, Nms
 from geodl_lab.jobs.resolved import Resolved
 from geodl_lab.jobs.works import Result
@@ -55,11 +53,7 @@ def detect_work(recipe: Detect, resolved: Resolved, folder: Path) -> ObjectWork:
         If a value is not possible.
     """
     return ObjectWork(
-        folder,
-        rasters_of(recipe.rasters, resolved),
-        resolved.model,
-        make_place(recipe.context, resolved),
-        json.dumps(dict(recipe.arguments), sort_keys=True),
+        *basis(recipe, recipe.rasters, resolved, folder),
         recipe.each,
         recipe.nms,
     )

@@ -9,8 +9,8 @@ from typing import Any
 
 from geodl_lab.errors import OptionError
 from geodl_lab.jobs.item_works import ItemWork
-from geodl_lab.jobs.places import make_place
-from geodl_lab.jobs.recipes import Change, Classify, Ref
+from geodl_lab.jobs.places import Place, make_place
+from geodl_lab.jobs.recipes import Change, Classify, Detect, Recognize, Ref
 from geodl_lab.jobs.resolved import Resolved
 from geodl_lab.jobs.works import Result
 
@@ -39,14 +39,7 @@ class PixelWork(ItemWork):
 
 def classify_work(recipe: Classify, resolved: Resolved, folder: Path) -> PixelWork:
     """Return the work of a recipe to classify, or to regress."""
-    return PixelWork(
-        folder,
-        rasters_of(recipe.rasters, resolved),
-        resolved.model,
-        make_place(recipe.context, resolved),
-        json.dumps(dict(recipe.arguments), sort_keys=True),
-        recipe.each,
-    )
+    return PixelWork(*basis(recipe, recipe.rasters, resolved, folder), recipe.each)
 
 
 def change_work(recipe: Change, resolved: Resolved, folder: Path) -> PixelWork:
@@ -54,14 +47,19 @@ def change_work(recipe: Change, resolved: Resolved, folder: Path) -> PixelWork:
     after = rasters_of(recipe.after, resolved)
     if not after:
         raise OptionError("there is no raster of the second date; name one")
-    return PixelWork(
-        folder,
-        rasters_of(recipe.before, resolved),
-        resolved.model,
-        make_place(recipe.context, resolved),
-        json.dumps(dict(recipe.arguments), sort_keys=True),
-        after=after,
-    )
+    return PixelWork(*basis(recipe, recipe.before, resolved, folder), after=after)
+
+
+def basis(
+    recipe: Classify | Change | Detect | Recognize,
+    refs: tuple[Ref, ...],
+    resolved: Resolved,
+    folder: Path,
+) -> tuple[Path, tuple[Path, ...], str, Place, str]:
+    """Return what works on rasters begin with, as `ItemWork` has it: folder to arguments."""
+    place = make_place(recipe.context, resolved)
+    arguments = json.dumps(dict(recipe.arguments), sort_keys=True)
+    return folder, rasters_of(refs, resolved), resolved.model, place, arguments
 
 
 def rasters_of(refs: tuple[Ref, ...], resolved: Resolved) -> tuple[Path, ...]:

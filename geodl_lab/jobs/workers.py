@@ -1,7 +1,7 @@
 """Lanes of steps: one for each device, one for files, one for models.
 
 In a lane steps wait by priority, and one step is out on each of its executors at a time: what has
-a high priority waits for one step at most.
+a high priority waits for one step at most. Where that never ends the others get a share of time.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import heapq
 import itertools
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol
@@ -27,8 +28,13 @@ LOCAL = "local"
 FILE_WORKERS = 2
 """Finishes that run at one time, so that a long one does not hold up a short one."""
 
+LEAD = 4.0
+"""How much longer steps that overtake others may take, in all, than those that do not."""
 
 STOPPING = "the server is stopping; send the same request again later"
+
+
+_Step = tuple[int, int, Future[Answer], tuple[Any, ...]]  # -priority, number, future, call
 
 
 class Runs(Protocol):
@@ -67,8 +73,9 @@ class Lane:
         self.name, self.jobs = name, 0
         self._executors = tuple(executors)
         self._out: dict[Runs, set[Future[Answer]]] = {one: set() for one in executors}
-        self._waiting: list[tuple[int, int, Future[Answer], tuple[Any, ...]]] = []
+        self._waiting: list[_Step] = []
         self._number = itertools.count()
+        self._lead = 0.0  # seconds that overtaking steps took too long
         self._lock = threading.Lock()
         self._closed = False
 
@@ -124,20 +131,35 @@ class Lane:
 
     def _feed(self) -> None:
         while (begun := self._begin()) is not None:
-            executor, future, call = begun
-            inner = executor.submit(run_step, *call)
-            inner.add_done_callback(_Ended(self, executor, future))
+            executor, future, call, overtakes = begun
+            ended = _Ended(self, executor, future, overtakes)
+            executor.submit(run_step, *call).add_done_callback(ended)
 
-    def _begin(self) -> tuple[Runs, Future[Answer], tuple[Any, ...]] | None:
+    def _begin(self) -> tuple[Runs, Future[Answer], tuple[Any, ...], bool] | None:
         with self._lock:
             free = (one for one, out in self._out.items() if len(out) < one.width)
             executor = next(free, None)
             while executor is not None and self._waiting:
-                _, _, future, call = heapq.heappop(self._waiting)
+                future, call, overtakes = self._next()
                 if future.set_running_or_notify_cancel():
                     self._out[executor].add(future)
-                    return executor, future, call
+                    return executor, future, call, overtakes
         return None
+
+    def _next(self) -> tuple[Future[Answer], tuple[Any, ...], bool]:
+        """Take the next step, by priority or by age; tell whether it overtakes another."""
+        oldest = min(self._waiting, key=_number)
+        if self._lead > 0:
+            self._waiting.remove(oldest)
+            heapq.heapify(self._waiting)
+            return *oldest[2:], False
+        step = heapq.heappop(self._waiting)
+        return *step[2:], step is not oldest
+
+    def _note(self, seconds: float, *, overtakes: bool) -> None:
+        """Note how long a step took."""
+        with self._lock:
+            self._lead = self._lead + seconds if overtakes else -LEAD * seconds
 
     def _end(self, executor: Runs, future: Future[Answer], inner: Future[Answer]) -> None:
         with self._lock:
@@ -154,11 +176,13 @@ class Lane:
 class _Ended:
     """What is called when a step has ended."""
 
-    def __init__(self, lane: Lane, executor: Runs, future: Future[Answer]) -> None:
+    def __init__(self, lane: Lane, executor: Runs, future: Future[Answer], overtakes: bool) -> None:
         self._what = lane, executor, future
+        self._overtakes, self._begun = overtakes, time.monotonic()
 
     def __call__(self, inner: Future[Answer]) -> None:
         lane, executor, future = self._what
+        lane._note(time.monotonic() - self._begun, overtakes=self._overtakes)
         lane._end(executor, future, inner)
 
 
@@ -259,6 +283,10 @@ def find_devices() -> list[str]:
     from geodl_lab import devices  # noqa: PLC0415
 
     return devices.all_devices()
+
+
+def _number(step: _Step) -> int:
+    return step[1]
 
 
 def _busyness(lane: Lane) -> int:

@@ -1,68 +1,43 @@
 """What a painter works on: tiles on their way, the blocks they wait for, and its threads.
 
 Life of a tile: `want` puts it among those to plan. The painting thread plans it (which pixels,
-which blocks), paints what is finished and asks the queue for the rest. Threads of the two lanes,
-one for blocks that a model runs for and one for all others, take the nearest block, compute it
-and mark the tiles that waited for it, which the painting thread paints. A lock guards all of it;
-nothing is computed, painted or told while it is held.
+which blocks), paints what is finished and asks the queue for the rest. Threads of two lanes, one
+for blocks that a model runs for and one for all others, take the next block, compute it and mark
+the tiles that waited for it, which the painting thread paints. One lock guards all of it; nothing
+is computed, painted or told while it is held.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-
-import numpy as np
 
 from geodl_lab import settings
-from geodl_lab.errors import CancelledError, GeodlError, first_line
+from geodl_lab.errors import CancelledError
 from geodl_lab.grid import Window
-from geodl_lab.maps.blocks import Overview
-from geodl_lab.maps.frames import TILE, WORLD, Spots, mercator
-from geodl_lab.maps.painting import add_footprint, encode, paint
 from geodl_lab.maps.queue import BlockQueue, Key
+from geodl_lab.maps.tile_jobs import (
+    Job,
+    Probe,
+    Value,
+    Waiter,
+    answered,
+    hint,
+    picture,
+    pixels_away,
+    plan_tile,
+    tiles_away,
+)
 from geodl_lab.maps.tiles import Picture, Progress, State, Tell, TileId
 from geodl_lab.maps.views import Blocks, View
 
 LOGGER = logging.getLogger("geodl_lab")
 
-LARGEST_STEP = 4.0
-"""Raster pixels a screen point up to which a model runs: at 4, a map of 1200 x 800 points shows
-15 megapixels, some ten windows of a usual net."""
-
-MOST_BLOCKS = 36
-"""Blocks that a tile may need for a model to run: of tiny windows there would be hundreds."""
-
-OVERVIEW_STEP = 8.0
-"""Raster pixels a screen point from which an overview is looked at instead of the raster."""
-
-Value = np.ndarray | None
-
-
-@dataclass(eq=False)
-class Job:
-    """A tile on its way: which blocks it needs, and the values of those that are finished."""
-
-    tile: TileId
-    view: View
-    spots: Spots | None = None
-    factor: int = 1
-    missing: set[Key] = field(default_factory=set)
-    have: dict[Window, np.ndarray] = field(default_factory=dict)
-    message: str = ""
-    final: State | None = None
-
-
-@dataclass(eq=False)
-class Probe:
-    """One pixel whose values somebody asked for."""
-
-    key: Key
-    pixel: Window
-    answer: Future[Value]
+PARTIAL_EVERY = 0.15
+"""Seconds between two pictures of one tile that are not its last: painting takes time too."""
 
 
 class Board:
@@ -82,7 +57,7 @@ class Board:
         self._jobs: dict[TileId, Job] = {}
         self._unplanned: dict[TileId, None] = {}
         self._dirty: dict[TileId, None] = {}
-        self._middle: tuple[float, float, int] | None = None
+        self._middle: tuple[float, float] | None = None
         self._middles: dict[Blocks, tuple[float, float]] = {}
         self._moved = False
         self._told = (0, 0)
@@ -93,12 +68,10 @@ class Board:
         """Add a view, or put another in its place."""
         with self._changed:
             before = self._views.get(key)
-            self._views[key] = view
-            self._moved = True
-            for job in [job for job in self._jobs.values() if job.tile.view == key]:
-                self._release(job)
-                self._jobs[job.tile] = Job(job.tile, view)
-                self._unplanned[job.tile] = None
+            self._views[key], self._moved = view, True
+            for tile in [tile for tile in self._jobs if tile.view == key]:
+                self._drop(tile)
+                self._begin(tile, view)
             self._forget(before)
             self._changed.notify_all()
 
@@ -117,8 +90,7 @@ class Board:
             view = self._views.get(tile.view)
             if view is None or tile in self._jobs or self._closed:
                 return
-            self._jobs[tile] = Job(tile, view)
-            self._unplanned[tile] = None
+            self._begin(tile, view)
             self._start()
             self._changed.notify_all()
 
@@ -128,18 +100,19 @@ class Board:
             self._drop(tile)
             self._changed.notify_all()
 
-    def look_at(self, longitude: float, latitude: float, zoom: int) -> None:
+    def look_at(self, longitude: float, latitude: float) -> None:
         """Say where the middle of the map is."""
         with self._changed:
-            self._middle, self._moved = (longitude, latitude, zoom), True
+            self._middle, self._moved = (longitude, latitude), True
             self._changed.notify_all()
 
     def values_at(self, longitude: float, latitude: float) -> dict[str, Future[Value]]:
         """Return the stored values of every view's pixel at a place, to come."""
-        answers: dict[str, Future[Value]] = {}
         with self._changed:
-            for key, view in self._views.items():
-                answers[key] = self._probe(view, longitude, latitude)
+            views = list(self._views.items())
+        probes = {key: _probe(view, longitude, latitude) for key, view in views}
+        with self._changed:
+            answers = {key: self._ask(probe) for key, probe in probes.items()}
             self._start()
             self._changed.notify_all()
         return answers
@@ -157,10 +130,10 @@ class Board:
             self._queue.clear()
             self._changed.notify_all()
 
-    # ---- threads
+    # ---- threads that compute blocks
 
     def _start(self) -> None:
-        if self._threads:
+        if self._threads or self._closed:
             return
         loops: list[Callable[[], None]] = [self._paint_loop, self._cheap_loop, self._cheap_loop]
         loops += [self._costly_loop] * max(2, settings.cores())
@@ -170,21 +143,22 @@ class Board:
             thread.start()
 
     def _cheap_loop(self) -> None:
-        self._block_loop(costly=False)
+        while (key := self._next_block(costly=False)) is not None:
+            self._run(key)
 
     def _costly_loop(self) -> None:
-        self._block_loop(costly=True)
-
-    def _block_loop(self, *, costly: bool) -> None:
-        while True:
-            with self._changed:
-                key = self._queue.take(costly=costly, distance=self._distance)
-                while key is None and not self._closed:
-                    self._changed.wait()
-                    key = self._queue.take(costly=costly, distance=self._distance)
-                if key is None or self._closed:
-                    return
+        while (key := self._next_block(costly=True)) is not None:
             self._run(key)
+
+    def _next_block(self, *, costly: bool) -> Key | None:
+        """Wait for a block to compute; None when it is time to end."""
+        with self._changed:
+            while not self._closed:
+                key = self._queue.take(costly=costly, order=self._order)
+                if key is not None:
+                    return key
+                self._changed.wait()
+        return None
 
     def _run(self, key: Key) -> None:
         try:
@@ -195,256 +169,207 @@ class Board:
                 self._changed.notify_all()
         except Exception as error:  # a model or a reader is anybody's code
             LOGGER.debug("block %s failed", key.block, exc_info=True)
-            self._failed(key, error)
+            with self._changed:
+                waiters = self._queue.fail(key)
+                for job in _jobs(waiters):
+                    job.fail(error)
+                    self._queue.let_go(job, job.missing)
+                self._mark(waiters)
+            for probe in _probes(waiters):
+                probe.fail(error)
         else:
-            self._finished(key, values)
+            with self._changed:
+                waiters = self._queue.finish(key, values)
+                for job in _jobs(waiters):
+                    job.missing.discard(key)
+                    job.have[key.block] = values
+                self._mark(waiters)
+            for probe in _probes(waiters):
+                probe.tell(values)
 
     def _wanted(self, key: Key) -> bool:
         with self._changed:
             return self._queue.wanted(key) and not self._closed
 
-    def _finished(self, key: Key, values: np.ndarray) -> None:
-        answers = []
-        with self._changed:
-            for waiter in self._queue.finish(key, values):
-                if isinstance(waiter, Probe):
-                    answers.append(waiter)
-                elif isinstance(waiter, Job):
-                    waiter.missing.discard(key)
-                    waiter.have[key.block] = values
-                    self._dirty[waiter.tile] = None
-            self._changed.notify_all()
-        for probe in answers:
-            _answer(probe, values)
-
-    def _failed(self, key: Key, error: Exception) -> None:
-        probes = []
-        with self._changed:
-            for waiter in self._queue.fail(key):
-                if isinstance(waiter, Probe):
-                    probes.append(waiter)
-                elif isinstance(waiter, Job):
-                    waiter.message, waiter.final = _sentence(waiter.view, error), State.FAILED
-                    self._queue.let_go(waiter, waiter.missing)
-                    self._dirty[waiter.tile] = None
-            self._changed.notify_all()
-        for probe in probes:
-            if probe.answer.set_running_or_notify_cancel():
-                probe.answer.set_exception(error)
+    # ---- the thread that plans and paints
 
     def _paint_loop(self) -> None:
         while True:
             with self._changed:
-                while not (self._closed or self._moved or self._unplanned or self._dirty):
-                    if self._progress() != self._told:
+                while not (self._closed or self._moved or self._told != self._progress()):
+                    job, wait = self._next_job()
+                    if job is not None:
                         break
-                    self._changed.wait()
+                    self._changed.wait(wait)
+                else:
+                    job = None
                 if self._closed:
                     return
                 moved, self._moved = self._moved, False
-                job = None if moved else self._next_job()
-            try:
-                self._paint_step(job, moved=moved)
-            except (
-                Exception
-            ) as error:  # whatever a style or a raster does, the next tile is painted
-                LOGGER.warning("a tile of the map could not be painted", exc_info=True)
-                if job is not None:
-                    self._say(job, State.FAILED, b"", _sentence(job.view, error))
+            if moved:
+                self._find_middles()
+            self._say_progress()
+            if job is not None:
+                self._work(job)
 
-    def _paint_step(self, job: Job | None, *, moved: bool) -> None:
-        if moved:
-            self._find_middles()
-        elif job is not None:
+    def _next_job(self) -> tuple[Job | None, float | None]:
+        """Return the tile to plan or paint next, or how long to wait for it.
+
+        The nearest that is to be planned or painted for good; then those that are not finished.
+        """
+        dirty = [self._jobs[tile] for tile in self._dirty]
+        ready = [job for job in dirty if job.final or not job.missing]
+        ready += [self._jobs[tile] for tile in self._unplanned]
+        job = min(ready or dirty, key=lambda job: job.away if ready else job.painted, default=None)
+        if job is None:
+            return None, None
+        early = job.painted + PARTIAL_EVERY - time.monotonic()
+        if not ready and early > 0:
+            return None, early
+        self._dirty.pop(job.tile, None)
+        self._unplanned.pop(job.tile, None)
+        return job, None
+
+    def _work(self, job: Job) -> None:
+        try:
             if job.spots is None:
                 self._plan(job)
-            self._paint(job)
-        with self._changed:
-            now = self._progress()
-            changed, self._told = now != self._told, now
-        if changed and self._on_progress is not None:
-            self._on_progress(*now)
-
-    def _progress(self) -> tuple[int, int]:
-        return self._queue.waiting, self._queue.computed
-
-    # ---- planning and painting, on the painting thread
-
-    def _next_job(self) -> Job | None:
-        """Return the tile to plan or paint next: to plan before final before partial."""
-        if self._unplanned:
-            tile = min(self._unplanned, key=self._away)
-            del self._unplanned[tile]
-            self._dirty.pop(tile, None)
-            return self._jobs.get(tile)
-        if not self._dirty:
-            return None
-        done = (t for t in self._dirty if t in self._jobs and not self._jobs[t].missing)
-        tile = next(done, next(iter(self._dirty)))
-        del self._dirty[tile]
-        return self._jobs.get(tile)
-
-    def _find_middles(self) -> None:
-        with self._changed:
-            views, middle = list(self._views.values()), self._middle
-        found: dict[Blocks, tuple[float, float]] = {}
-        for view in views:
-            at = None if middle is None else view.frame.pixel_at(middle[0], middle[1])
-            if at is not None:
-                found[view.blocks] = at
-                found |= {o: (at[0] / o.factor, at[1] / o.factor) for o in view.overviews}
-        with self._changed:
-            self._middles = found
+            with self._changed:
+                have, missing = dict(job.have), bool(job.missing)
+            told = picture(job, have, missing=missing)
+        except Exception as error:  # whatever a style or a raster does, the next tile is painted
+            LOGGER.debug("tile %s failed", job.tile, exc_info=True)
+            job.fail(error)
+            told = Picture(job.tile, State.FAILED, b"", job.message)
+        job.painted = time.monotonic()
+        if told is not None:
+            self._say(job, told)
 
     def _plan(self, job: Job) -> None:
-        tile, view = job.tile, job.view
-        spots = view.frame.spots(tile.z, tile.x, tile.y)
-        blocks, job.factor = _level(view, spots.step)
-        area = _divided(spots.area, job.factor)
-        costly, far = view.blocks.costly, spots.step > LARGEST_STEP
-        keys = [] if costly and far else [Key(blocks, block) for block in blocks.blocks(area)]
-        far |= len(keys) > MOST_BLOCKS
+        planned = plan_tile(job.view, job.tile)
         with self._changed:
-            job.spots = spots
-            if costly and far:
-                job.have = dict(self._queue.kept_of(blocks, area))
-                job.final, job.message = _hint(view, job.have, area)
+            job.spots, job.factor = planned.spots, planned.factor
+            if planned.keys is None:
+                job.have = dict(self._queue.kept_of(planned.blocks, planned.area))
+                job.final, job.message = hint(job.view, planned.area, job.have)
                 return
-            for key in keys:
+            for key in planned.keys:
                 values = self._queue.kept(key)
                 if values is None:
                     job.missing.add(key)
                 else:
                     job.have[key.block] = values
-            if self._jobs.get(tile) is job:
+            if self._jobs.get(job.tile) is job:
                 self._queue.ask(job, job.missing)
                 self._changed.notify_all()
 
-    def _paint(self, job: Job) -> None:
-        with self._changed:
-            if self._jobs.get(job.tile) is not job or job.spots is None:
-                return
-            have, missing = dict(job.have), bool(job.missing)
-        state = job.final or (State.PARTIAL if missing else State.DONE)
-        if state is State.PARTIAL and not have:
-            return
-        colors, known = paint(job.spots, have, job.view.style, factor=job.factor)
-        if state is State.HINT:
-            colors = add_footprint(colors, known, job.spots.inside)
-        self._say(job, state, encode(colors), job.message)
-
-    def _say(self, job: Job, state: State, png: bytes, message: str) -> None:
+    def _say(self, job: Job, told: Picture) -> None:
         with self._changed:
             if self._jobs.get(job.tile) is not job or self._closed:
                 return
-            if state is not State.PARTIAL:
+            if told.state is not State.PARTIAL:
                 self._drop(job.tile)
         try:
-            self._tell(Picture(job.tile, state, png, message))
+            self._tell(told)
         except Exception:  # the page may be gone
             LOGGER.debug("a picture could not be told", exc_info=True)
 
+    def _find_middles(self) -> None:
+        """Find the middle of the map in the pixels of every view and its overviews."""
+        with self._changed:
+            views, middle = list(self._views.values()), self._middle
+        found: dict[Blocks, tuple[float, float]] = {}
+        for view in views if middle is not None else ():
+            row, column = view.frame.pixel_at(*middle) or (0.0, 0.0)  # type: ignore[misc]
+            found[view.blocks] = row, column
+            found |= {one: (row / one.factor, column / one.factor) for one in view.overviews}
+        with self._changed:
+            self._middles = found
+            for job in self._jobs.values():
+                job.away = self._away(job.tile, job.view)
+            self._changed.notify_all()
+
+    def _say_progress(self) -> None:
+        with self._changed:
+            now = self._progress()
+            changed, self._told = now != self._told, now
+        if changed and self._on_progress is not None:
+            try:
+                self._on_progress(*now)
+            except Exception:  # the page may be gone
+                LOGGER.debug("progress could not be told", exc_info=True)
+
     # ---- with the lock held
 
-    def _away(self, tile: TileId) -> float:
-        """Return how far a tile is from the middle of the map, in tiles."""
-        view = self._views.get(tile.view)
-        if self._middle is None or view is None:
+    def _progress(self) -> tuple[int, int]:
+        return self._queue.waiting, self._queue.computed
+
+    def _order(self, key: Key, waiters: Iterable[Waiter]) -> tuple[float, float]:
+        """Return what is computed first: the least of (nearest tile that waits, distance)."""
+        middle = self._middles.get(key.blocks)
+        distance = 0.0 if middle is None else pixels_away(key.block, middle)
+        return min(waiter.away for waiter in waiters), distance
+
+    def _away(self, tile: TileId, view: View) -> float:
+        if self._middle is None:
             return 0.0
-        x, y = _tile_at(self._middle[0], self._middle[1], tile.z, plane=view.crs is None)
-        return abs(tile.x + 0.5 - x) + abs(tile.y + 0.5 - y)
+        return tiles_away(tile, self._middle, plane=view.crs is None)
 
-    def _distance(self, key: Key) -> tuple[float, float]:
-        """Return how far a block and its middle are from the middle of the map, in pixels."""
-        row, column = self._middles.get(key.blocks, (0.0, 0.0))
-        block = key.block
-        if key.blocks not in self._middles:
-            return 0.0, 0.0
-        down = max(block.y - row, 0.0, row - block.bottom)
-        across = max(block.x - column, 0.0, column - block.right)
-        middle = block.y + block.height / 2 - row, block.x + block.width / 2 - column
-        return float(np.hypot(down, across)), float(np.hypot(*middle))
+    def _begin(self, tile: TileId, view: View) -> None:
+        self._jobs[tile] = Job(tile, view, self._away(tile, view))
+        self._unplanned[tile] = None
 
-    def _probe(self, view: View, longitude: float, latitude: float) -> Future[Value]:
-        answer: Future[Value] = Future()
-        at = view.frame.pixel_at(longitude, latitude)
-        height, width = view.blocks.shape_yx
-        if self._closed or at is None or not (0 <= at[0] < height and 0 <= at[1] < width):
-            answer.set_result(None)
-            return answer
-        pixel = Window(int(at[0]), int(at[1]), 1, 1)
-        probe = Probe(Key(view.blocks, view.blocks.blocks(pixel)[0]), pixel, answer)
-        values = self._queue.kept(probe.key)
-        if values is None:
-            self._queue.ask(probe, [probe.key])
-        else:
-            _answer(probe, values)
-        return answer
+    def _mark(self, waiters: Iterable[Waiter]) -> None:
+        for job in _jobs(waiters):
+            if self._jobs.get(job.tile) is job:
+                self._dirty[job.tile] = None
+        self._changed.notify_all()
 
     def _drop(self, tile: TileId) -> None:
         job = self._jobs.pop(tile, None)
         self._unplanned.pop(tile, None)
         self._dirty.pop(tile, None)
         if job is not None:
-            self._release(job)
+            self._queue.let_go(job, job.missing)
 
-    def _release(self, job: Job) -> None:
-        self._queue.let_go(job, job.missing)
+    def _ask(self, probe: Probe | None) -> Future[Value]:
+        if probe is None or self._closed:
+            return answered(None)
+        values = self._queue.kept(probe.key)
+        if values is None:
+            self._queue.ask(probe, [probe.key])
+        else:
+            probe.tell(values)
+        return probe.answer
 
     def _forget(self, before: View | None) -> None:
         """Let the blocks of a view go that no view shows any more."""
         if before is None:
             return
         shown = {blocks for view in self._views.values() for blocks in _all_blocks(view)}
-        for blocks in set(_all_blocks(before)) - shown:
-            self._queue.forget(blocks)
+        for blocks in _all_blocks(before):
+            if blocks not in shown:
+                self._queue.forget(blocks)
+
+
+def _probe(view: View, longitude: float, latitude: float) -> Probe | None:
+    """Return the question for a view's pixel at a place; None outside the raster."""
+    at = view.frame.pixel_at(longitude, latitude)
+    height, width = view.blocks.shape_yx
+    if at is None or not (0 <= at[0] < height and 0 <= at[1] < width):
+        return None
+    pixel = Window(int(at[0]), int(at[1]), 1, 1)
+    (block,) = view.blocks.blocks(pixel)
+    return Probe(Key(view.blocks, block), pixel, Future())
 
 
 def _all_blocks(view: View) -> list[Blocks]:
     return [view.blocks, *view.overviews]
 
 
-def _level(view: View, step: float) -> tuple[Blocks, int]:
-    """Return the blocks to look at, and how many raster pixels one of their pixels stands for."""
-    if step <= OVERVIEW_STEP:
-        return view.blocks, 1
-    fine: list[Overview] = [one for one in view.overviews if one.factor <= step]
-    return (fine[-1], fine[-1].factor) if fine else (view.blocks, 1)
+def _jobs(waiters: Iterable[Waiter]) -> list[Job]:
+    return [waiter for waiter in waiters if isinstance(waiter, Job)]
 
 
-def _divided(area: Window, factor: int) -> Window:
-    """Return the pixels of an overview that hold an area."""
-    y, x = area.y // factor, area.x // factor
-    return Window(y, x, -(-area.bottom // factor) - y, -(-area.right // factor) - x)
-
-
-def _hint(view: View, have: dict[Window, np.ndarray], area: Window) -> tuple[State, str]:
-    """Return HINT and what it says, or DONE where all blocks of an area are finished."""
-    covered = sum(block.intersect(area).height * block.intersect(area).width for block in have)
-    if covered == area.height * area.width:
-        return State.DONE, ""
-    return State.HINT, f"Zoom in to run {view.name}: from here it would be too much to compute."
-
-
-def _tile_at(longitude: float, latitude: float, z: int, *, plane: bool) -> tuple[float, float]:
-    """Return the place of a point in tiles."""
-    if plane:
-        return longitude * 2.0**z / TILE, -latitude * 2.0**z / TILE
-    x, y = mercator(longitude, latitude)
-    return (x / WORLD + 0.5) * 2.0**z, (0.5 - y / WORLD) * 2.0**z
-
-
-def _answer(probe: Probe, values: np.ndarray) -> None:
-    inner = probe.pixel.relative_to(probe.key.block)
-    if probe.answer.set_running_or_notify_cancel():
-        probe.answer.set_result(values[:, inner.y, inner.x])
-
-
-def _sentence(view: View, error: Exception) -> str:
-    """Say in one sentence why a view is not painted and what to do."""
-    if isinstance(error, GeodlError):
-        return str(error)
-    return (
-        f"{view.name} could not be computed here: {first_line(error)}; compute a part of it with "
-        ".compute() to see where it fails"
-    )
+def _probes(waiters: Iterable[Waiter]) -> list[Probe]:
+    return [waiter for waiter in waiters if isinstance(waiter, Probe)]

@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import geopandas
 import ipyleaflet
-import shapely
 import xarray as xr
 
 from geodl_lab.checks import is_number
-from geodl_lab.errors import GeodlError, OptionError, first_line
-from geodl_lab.maps import pages
-from geodl_lab.maps.basemaps import basemap_layer
-from geodl_lab.maps.drawing import draw_control, features_of, shape_of
-from geodl_lab.maps.feed import Feed
-from geodl_lab.maps.layers import Layer, ObjectLayer, RasterLayer, as_dict
-from geodl_lab.maps.live_objects import LiveObjects
-from geodl_lab.maps.places import Bounds, Place, fitting, geometry_from, geometry_to
+from geodl_lab.errors import OptionError, first_line
+from geodl_lab.maps.canvas import Canvas
+from geodl_lab.maps.layers import Layer, ObjectLayer, RasterLayer
+from geodl_lab.maps.places import Bounds, Place
 from geodl_lab.maps.rasters import answer, named, raster_layer, restyled
-from geodl_lab.maps.saving import KINDS, contents
+from geodl_lab.maps.saving import KINDS
 from geodl_lab.maps.shapes import as_frame, frame_bounds, frame_colors
-from geodl_lab.maps.stack import Stack
-from geodl_lab.maps.tile_layer import TileLayer
-from geodl_lab.packages import open_model
 from geodl_lab.raster import as_raster
-from geodl_lab.runtime import Model
 from geodl_lab.staging import check_ending, staged
 from geodl_lab.styles import label_colors
 
-LOGGER = logging.getLogger("geodl_lab")
+if TYPE_CHECKING:
+    from geodl_lab.maps.live_objects import LiveObjects
+    from geodl_lab.runtime import Model
 
-SIZE = (1000, 500)
-"""Width and height in pixels that a map is thought to have before a page shows it."""
 
-
-class Explorer(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
+class Explorer(Canvas):
     """A map in the notebook: rasters, models that run on what is in view, objects.
 
     Tiles travel over the widget's own connection: the map works in JupyterLab, Voila, JupyterHub
@@ -76,41 +64,10 @@ class Explorer(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
         height: str = "500px",
         **options: Any,
     ) -> None:
-        base = () if basemap is None else (basemap_layer(basemap),)
-        place: dict[str, Any] = {} if center is None else {"center": list(center)}
-        place |= {} if zoom is None else {"zoom": zoom}
-        super().__init__(
-            layers=base, **{"scroll_wheel_zoom": True, "max_zoom": 24, **place, **options}
-        )
-        self.layout.height = height
-        self.add_class("geodl-explorer")
+        super().__init__(basemap, center=center, zoom=zoom, height=height, **options)
         self._live: dict[str, LiveObjects] = {}
-        self._keep_place = center is not None or zoom is not None
-        self._place: Place | None = None
-        self._worker = ThreadPoolExecutor(1, "geodl-map")
-        self.tiles = TileLayer(self._hear, map=f"IPY_MODEL_{self.model_id}")
-        self.feed = Feed(self.tiles.tell)
-        self.stack = Stack(self._publish)
-        self.add(ipyleaflet.WidgetControl(widget=self.tiles, position="bottomright"))
-        self._draw = draw_control()
-        self.add(self._draw)
         for one in data:
             self.add(one)
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the layers, from the lowest to the uppermost."""
-        return self.stack.names()
-
-    @property
-    def windows_run(self) -> int:
-        """How many windows of rasters models were run on so far, for what was in view."""
-        return self.feed.painter.windows_run
-
-    @property
-    def plane(self) -> bool:
-        """Whether the map is the plane of a photo and not the Earth."""
-        return bool(self.crs["name"] == "Simple")
 
     def add(self, item: Any, index: int | None = None, **looks: Any) -> Explorer:
         """Put something on the map, above what is there.
@@ -137,14 +94,15 @@ class Explorer(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
         GeodlError
             If it cannot be shown; the message says what can.
         """
-        if isinstance(item, ipyleaflet.Layer | ipyleaflet.Control) or not hasattr(self, "stack"):
-            return super().add(item, index)
-        if hasattr(item, "as_leaflet_layer"):
-            return super().add(item, index)
+        if isinstance(item, ipyleaflet.Layer | ipyleaflet.Control) or hasattr(
+            item, "as_leaflet_layer"
+        ):
+            super().add(item, index)
+            return self
         name, key = looks.pop("name", None), self.stack.fresh()
         model = looks.pop("model", None)
         if model is not None:
-            return self._add_model(item, open_model(model), key, name, looks)
+            return self._add_model(item, model, key, name, looks)
         if isinstance(item, xr.DataArray | xr.Dataset):
             return self._add_raster(
                 item, key, self.stack.free(name or named(item, "raster")), looks
@@ -206,6 +164,7 @@ class Explorer(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
             self._choose(layer, choice)
         if visible is not None:
             self.stack.replace(layer.id, visible=bool(visible))
+            self._look(layer.id, self.place.bounds)
         if opacity is not None:
             self.stack.replace(layer.id, opacity=float(opacity))
 
@@ -235,59 +194,6 @@ class Explorer(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
     def zoom_to(self, name: str) -> None:
         """Show all of a layer."""
         self._fit(self.stack.by_name(name).bounds)
-
-    def drawn(self, crs: Any = None) -> shapely.Geometry | None:
-        """Return what people drew as one geometry; None where nothing is.
-
-        Parameters
-        ----------
-        crs
-            Of its coordinates; None is that of the lowest raster, or degrees without one. On the
-            plane of a photo coordinates are pixels.
-
-        Raises
-        ------
-        OptionError
-            If it is no CRS.
-        """
-        shape = shape_of(self._draw.data)
-        if shape is None:
-            return None
-        return geometry_to(shape, None if self.plane else crs or self._first_crs())
-
-    def draw(self, shape: shapely.Geometry, crs: Any = None) -> None:
-        """Put polygons on the map as if people had drawn them; they can be changed there.
-
-        Parameters
-        ----------
-        shape
-            Polygons.
-        crs
-            As of `drawn`.
-
-        Raises
-        ------
-        OptionError
-            If it is no CRS.
-        """
-        source = None if self.plane else crs or self._first_crs()
-        self._draw.data = [*self._draw.data, *features_of(geometry_from(shape, source))]
-
-    def area(self, crs: Any = None) -> tuple[float, float, float, float] | None:
-        """Return left, bottom, right, top of what people drew, as ``area=`` takes them.
-
-        Parameters and errors are those of `drawn`; None where nothing is drawn, which is all.
-        """
-        shape = self.drawn(crs)
-        return None if shape is None else shape.bounds
-
-    def on_drawn(self, call: Callable[[], None]) -> None:
-        """Call a function when something is drawn, changed or deleted."""
-        self._draw.observe(lambda _: call(), "data")
-
-    def clear_drawn(self) -> None:
-        """Delete what people drew."""
-        self._draw.clear()
 
     def save(self, target: str | Path, *, overwrite: bool = True, **more: Any) -> Path:
         """Write what is in view.
@@ -321,45 +227,20 @@ class Explorer(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
             path.write_bytes(made)
         return target
 
-    def contents(self, kind: str, place: Place) -> bytes:
-        """Return a file of what is at a place; see `geodl_lab.maps.saving.contents`."""
-        return contents(kind, place, self.stack.all(), self.feed, shape_of(self._draw.data))
-
-    @property
-    def place(self) -> Place:
-        """What is in view: of the last page that moved, or of a page to come."""
-        if self._place is not None:
-            return self._place
-        latitude, longitude = self.center
-        return Place((longitude, latitude), self.zoom, SIZE, self.plane)
-
     def see(self, place: Place, bounds: Bounds) -> None:
         """Take note of what is in view on a page."""
         if place == self._place:
             return
         self._place = place
         self.feed.painter.look_at(*place.middle, round(place.zoom))
-        for key, live in list(self._live.items()):
-            layer = self.stack.by_id(key)
-            if layer is not None and layer.visible:
-                live.look_at(bounds)
+        for key in list(self._live):
+            self._look(key, bounds)
 
     def close(self) -> None:
         """Take the map away and stop its threads."""
-        self.feed.close()
         for live in self._live.values():
             live.close()
-        self._worker.shutdown(wait=False, cancel_futures=True)
-        self.tiles.close()
         super().close()
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Return the widget, and a sentence for where there are no widgets."""
-        bundle: Any = super()._repr_mimebundle_(**options)
-        words = f"Explorer: a live map of {', '.join(self.names) or 'nothing yet'}"
-        if isinstance(bundle, dict):
-            bundle["text/plain"] = words
-        return bundle
 
     def _add_raster(
         self, data: xr.DataArray | xr.Dataset, key: str, name: str, looks: dict[str, Any]
@@ -373,7 +254,7 @@ class Explorer(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
         self, frame: geopandas.GeoDataFrame, key: str, name: str, looks: dict[str, Any]
     ) -> Explorer:
         self._enter(frame.crs is None)
-        bounds, colors = frame_bounds(frame), frame_colors(frame)
+        bounds, colors = frame_bounds(frame), frame_colors(frame, taken=self._taken())
         return self._put(
             _made(
                 ObjectLayer,
@@ -387,9 +268,12 @@ class Explorer(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
         )
 
     def _add_model(
-        self, data: Any, model: Model, key: str, name: str | None, looks: dict[str, Any]
+        self, data: Any, wanted: Any, key: str, name: str | None, looks: dict[str, Any]
     ) -> Explorer:
         """Show what a model says of what is in view."""
+        from geodl_lab.packages import open_model  # noqa: PLC0415  loads torch
+
+        model = open_model(wanted)
         seen = {"visible", "opacity", "bands"} & looks.keys()
         own = {option: looks.pop(option) for option in seen}
         name = self.stack.free(name or model.name)
@@ -401,6 +285,7 @@ class Explorer(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
         self, data: Any, model: Model, key: str, name: str, own: dict[str, Any], options: Any
     ) -> Explorer:
         """Show the objects of what is in view, found in a thread."""
+        from geodl_lab.maps.live_objects import LiveObjects  # noqa: PLC0415  loads torch
 
         def found(frame: geopandas.GeoDataFrame, hint: str) -> None:
             self.stack.replace(key, frame=frame, hint=hint, again=True)
@@ -410,7 +295,8 @@ class Explorer(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
         )  # fmt: skip
         self._enter(live.run.raster.crs is None)
         bounds = live.bounds
-        colors = label_colors([label.name for label in live.model.package.classes])
+        labels = [label.name for label in live.model.package.classes]
+        colors = label_colors(labels, taken=self._taken())
         nothing = live.nothing
         layer = _made(
             ObjectLayer, looks=own, id=key, name=name, bounds=bounds, frame=nothing, colors=colors
@@ -420,6 +306,11 @@ class Explorer(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
         if self._place is not None:
             live.look_at(self._place.bounds)
         return self
+
+    def _taken(self) -> list[str]:
+        """Return the colours of the objects that are on the map."""
+        layers = [layer for layer in self.stack.all() if isinstance(layer, ObjectLayer)]
+        return [color for layer in layers for color in layer.colors.values()]
 
     def _enter(self, plane: bool) -> None:
         """Take the plane of a photo, or the Earth, for a first layer; refuse what fits not."""
@@ -436,9 +327,15 @@ class Explorer(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
         """Add a layer above all others; the first one says what is seen at the beginning."""
         first = not self.stack.all()
         self.stack.put(layer)
-        if first and not self._keep_place:
+        if first and not self._keep_place and any(layer.bounds):
             self._fit(layer.bounds)
         return self
+
+    def _look(self, key: str, bounds: Bounds) -> None:
+        """Have a live detector look at what is in view, if it is visible."""
+        layer, live = self.stack.by_id(key), self._live.get(key)
+        if live is not None and layer is not None and layer.visible:
+            live.look_at(bounds)
 
     def _choose(self, layer: Layer, choice: str) -> None:
         """Show another class of probabilities."""
@@ -452,44 +349,6 @@ class Explorer(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
         view = restyled(layer, [choices.index(choice) + 1])
         self.feed.show(layer.id, view)
         self.stack.replace(layer.id, view=view, choice=choice, again=True)
-
-    def _publish(self, layers: list[Layer]) -> None:
-        self.tiles.layers = [as_dict(layer) for layer in layers]
-
-    def _fit(self, bounds: Bounds) -> None:
-        place = fitting(bounds, SIZE, plane=self.plane)
-        self.center, self.zoom = place.middle[::-1], place.zoom
-        self.tiles.fit = list(bounds)
-
-    def _first_crs(self) -> Any:
-        rasters = [layer for layer in self.stack.all() if isinstance(layer, RasterLayer)]
-        return rasters[0].view.crs if rasters else "EPSG:4326"
-
-    def _hear(self, said: dict[str, Any]) -> None:
-        """Take a message of a page; on the kernel's main thread, so at once."""
-        kind = said["kind"]
-        if kind in pages.QUICK:
-            self._answer(pages.QUICK[kind], said)
-        elif kind in pages.SLOW:
-            self._worker.submit(self._answer, pages.SLOW[kind], said)
-
-    def _answer(self, page: pages.Page, said: dict[str, Any]) -> None:
-        try:
-            page(self, said)
-        except GeodlError as error:
-            self._complain(str(error))
-        except Exception as error:
-            LOGGER.exception("the map failed on %r", said.get("kind"))
-            self._complain(f"the map could not {said.get('kind')}: {first_line(error)}")
-
-    def _complain(self, sentence: str) -> None:
-        self.tiles.tell("problem", text=sentence)
-
-    def _progress(self, source: str) -> Callable[[int, int], None]:
-        def report(done: int, total: int) -> None:
-            self.tiles.tell("status", source=source, done=done, total=total)
-
-        return report
 
 
 def explore(*data: Any, model: Any = None, **options: Any) -> Explorer:

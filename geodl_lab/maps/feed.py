@@ -37,6 +37,7 @@ class Feed:
         self._lock = threading.Condition()
         self._waiting: dict[TileId, set[str]] = {}
         self._kept: dict[TileId, Picture | None] = {}  # for who waits in `pictures`
+        self._painted: set[str] = set()  # views of which a page got a picture
         self._before = self._computed = self._told = 0.0
         self.painter = Painter(self._picture, on_progress=self._progress)
 
@@ -49,6 +50,7 @@ class Feed:
         with self._lock:
             for tile in [tile for tile in self._waiting if tile.view == key]:
                 del self._waiting[tile]
+            self._painted.discard(key)
         self.painter.hide(key)
 
     def want(self, token: str, tiles: Iterable[TileId]) -> None:
@@ -67,6 +69,7 @@ class Feed:
                 gone = tile in self._waiting and not pages
                 if gone:
                     del self._waiting[tile]
+                    self._lock.notify_all()
             if gone:
                 self.painter.drop(tile)
 
@@ -102,6 +105,14 @@ class Feed:
             )
         return done
 
+    def wait_painted(self, key: str, *, limit_s: float) -> bool:
+        """Wait until pages have got all tiles of a view; False where they do not in that time."""
+        with self._lock:
+            return self._lock.wait_for(lambda: self._is_painted(key), limit_s)
+
+    def _is_painted(self, key: str) -> bool:
+        return key in self._painted and all(tile.view != key for tile in self._waiting)
+
     def close(self) -> None:
         """Stop the painter."""
         self.painter.close()
@@ -114,8 +125,10 @@ class Feed:
                 self._waiting.pop(tile, None)
                 if tile in self._kept:
                     self._kept[tile] = picture
-                    self._lock.notify_all()
         self._tell("tile", [picture.png], **_about(picture))
+        with self._lock:
+            self._painted.add(tile.view)
+            self._lock.notify_all()
 
     def _progress(self, waiting: int, computed: int) -> None:
         """Say how far this round is; a round begins when something waits again."""

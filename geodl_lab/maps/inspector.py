@@ -7,14 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from geodl_lab.grid import Window
+from geodl_lab.errors import CancelledError
 from geodl_lab.maps.layers import RasterLayer
+from geodl_lab.maps.painter import Painter
 from geodl_lab.maps.places import crs_text, from_map
 from geodl_lab.outputs import classes_of
 from geodl_lab.raster import Raster, as_raster
 
 Rows = list[tuple[str, str]]
 """What is said: names and values as people read them."""
+
+PATIENCE_S = 30.0
+"""Longest wait for the window of a model that holds a place."""
 
 MOST_BANDS = 24
 """Bands that are listed."""
@@ -30,36 +34,36 @@ def pixel_at(layer: RasterLayer, place: tuple[float, float]) -> tuple[int, int] 
     return (row, column) if 0 <= row < height and 0 <= column < width else None
 
 
-def values_at(layer: RasterLayer, row: int, column: int) -> np.ndarray:
-    """Return the stored values (band,) of one pixel at full precision.
+def describe(layer: RasterLayer, place: tuple[float, float], painter: Painter) -> Rows:
+    """Return what a layer holds at a place; of a model's answer from the painter's blocks.
 
     Raises
     ------
     GeodlError
         If it cannot be read or computed.
     """
-    if layer.view.blocks.costly:
-        (block,) = layer.view.blocks.blocks(Window(row, column, 1, 1))
-        values = layer.view.blocks.compute(block, lambda: False)
-        return values[:, row - block.y, column - block.x]
-    return np.asarray(as_raster(layer.data).array[:, row, column].values)
-
-
-def describe(layer: RasterLayer, place: tuple[float, float]) -> Rows:
-    """Return what a layer holds at a place.
-
-    Raises
-    ------
-    GeodlError
-        If it cannot be read or computed.
-    """
-    raster = as_raster(layer.data)
     pixel = pixel_at(layer, place)
     if pixel is None:
         return [("value", "outside of this raster")]
-    values = values_at(layer, *pixel)
-    where = [("pixel", f"row {pixel[0]}, column {pixel[1]}")]
-    return [*_named(raster, values), *where]
+    raster = as_raster(layer.data)
+    if layer.view.blocks.costly:
+        values = _computed(layer, place, painter)
+    else:
+        values = np.asarray(raster.array[:, pixel[0], pixel[1]].values)
+    if values is None:
+        return [("value", "still being computed; click again")]
+    return [*_named(raster, values), ("pixel", f"row {pixel[0]}, column {pixel[1]}")]
+
+
+def _computed(
+    layer: RasterLayer, place: tuple[float, float], painter: Painter
+) -> np.ndarray | None:
+    """Return the values (channel,) of one pixel; None if they take too long."""
+    coming = painter.values_at(*place).get(layer.id)
+    try:
+        return None if coming is None else coming.result(PATIENCE_S)
+    except (TimeoutError, CancelledError):
+        return None
 
 
 def _named(raster: Raster, values: np.ndarray) -> Rows:

@@ -60,17 +60,23 @@ class RasterLayer(Layer):
         Names of its bands where people choose one; else empty.
     choice
         The one that is shown.
+    present
+        Class values that occur; None where that is not known without computing.
     """
 
     data: xr.DataArray
     view: View
     choices: tuple[str, ...] = ()
     choice: str = ""
+    present: frozenset[int] | None = None
 
     @property
     def legend(self) -> Legend:
-        """Classes, a colour bar, or None."""
-        return self.view.style.legend
+        """Classes that occur, a colour bar, or None."""
+        legend = self.view.style.legend
+        if self.present is None or not isinstance(legend, tuple):
+            return legend
+        return tuple(swatch for swatch in legend if swatch.value in self.present)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from geodl_lab.maps.explorer import Explorer
 
 Message = dict[str, Any]
-Page = Callable[["Explorer", Message], None]
+Page = Callable[[Any, Message], None]
+"""Answers a message; takes the `Explorer`."""
 
 
 def hello(explorer: Explorer, said: Message) -> None:
@@ -55,9 +56,16 @@ def fitted(explorer: Explorer, said: Message) -> None:
 def change(explorer: Explorer, said: Message) -> None:
     """Show a layer in another way."""
     layer = explorer.stack.by_id(said["layer"])
-    looks = {key: said[key] for key in ("visible", "opacity", "choice") if key in said}
+    looks = {key: said[key] for key in ("visible", "opacity") if key in said}
     if layer is not None:
         explorer.change(layer.name, **looks)
+
+
+def choose(explorer: Explorer, said: Message) -> None:
+    """Show another class of probabilities."""
+    layer = explorer.stack.by_id(said["layer"])
+    if layer is not None:
+        explorer.change(layer.name, choice=said["choice"])
 
 
 def move(explorer: Explorer, said: Message) -> None:
@@ -78,7 +86,9 @@ def inspect(explorer: Explorer, said: Message) -> None:
     """Say what every raster holds at a place, the uppermost first."""
     place = (float(said["place"][0]), float(said["place"][1]))
     rasters = [layer for layer in explorer.stack.all() if isinstance(layer, RasterLayer)]
-    layers = [{"name": layer.name, "rows": _described(layer, place)} for layer in rasters[::-1]]
+    layers = [
+        {"name": layer.name, "rows": _described(explorer, layer, place)} for layer in rasters[::-1]
+    ]
     crss = [layer.view.crs for layer in rasters[::-1]] or ([None] if explorer.plane else [])
     explorer.tiles.tell(
         "values", token=said["token"], asked=said["asked"], layers=layers,
@@ -105,15 +115,18 @@ def save(explorer: Explorer, said: Message) -> None:
 
 QUICK: dict[str, Page] = {
     "hello": hello, "bye": bye, "view": seen, "tiles": tiles, "fitted": fitted, "move": move,
+    "change": change,
 }  # fmt: skip
 SLOW: dict[str, Page] = {
-    "change": change, "objects": objects, "inspect": inspect, "measure": measure, "save": save,
+    "choose": choose, "objects": objects, "inspect": inspect, "measure": measure, "save": save,
 }  # fmt: skip
 
 
-def _described(layer: RasterLayer, place: tuple[float, float]) -> list[tuple[str, str]]:
+def _described(
+    explorer: Explorer, layer: RasterLayer, place: tuple[float, float]
+) -> list[tuple[str, str]]:
     try:
-        return describe(layer, place)
+        return describe(layer, place, explorer.feed.painter)
     except GeodlError as error:
         return [("value", str(error))]
 

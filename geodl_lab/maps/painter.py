@@ -70,7 +70,7 @@ class Painter:
 
     def look_at(self, longitude: float, latitude: float, zoom: int) -> None:
         """Say where the middle of the map is (degrees, or x and y of a plane without a CRS)."""
-        self._board.look_at(longitude, latitude, zoom)
+        self._board.look_at(longitude, latitude)
 
     def values_at(self, longitude: float, latitude: float) -> dict[str, Future[np.ndarray | None]]:
         """Read the true pixel of every view at a place.

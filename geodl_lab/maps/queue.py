@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -29,12 +30,14 @@ class BlockQueue:
     keep_bytes
         Most bytes of finished blocks that are kept; the one used least lately goes first, and
         one that cost no model before one that did.
+    computed
+        Blocks finished so far.
     """
 
     keep_bytes: int
     computed: int = 0
     windows: int = 0
-    _waiters: dict[Key, set[Hashable]] = field(default_factory=dict)
+    _waiters: dict[Key, set[Any]] = field(default_factory=dict)
     _running: set[Key] = field(default_factory=set)
     _kept: OrderedDict[Key, np.ndarray] = field(default_factory=OrderedDict)
     _bytes: int = 0
@@ -56,12 +59,12 @@ class BlockQueue:
             if key.blocks is blocks and key.block.intersect(area):
                 yield key.block, values
 
-    def ask(self, waiter: Hashable, keys: Iterable[Key]) -> None:
+    def ask(self, waiter: Any, keys: Iterable[Key]) -> None:
         """Let somebody wait for blocks."""
         for key in keys:
             self._waiters.setdefault(key, set()).add(waiter)
 
-    def let_go(self, waiter: Hashable, keys: Iterable[Key]) -> None:
+    def let_go(self, waiter: Any, keys: Iterable[Key]) -> None:
         """Wait no longer; blocks that nobody else waits for are dropped."""
         for key in keys:
             waiters = self._waiters.get(key, set())
@@ -73,22 +76,31 @@ class BlockQueue:
         """Tell whether anybody waits for a block."""
         return key in self._waiters
 
-    def take(self, *, costly: bool, distance: Callable[[Key], tuple[float, float]]) -> Key | None:
-        """Return the nearest block that waits and may run now, and count it as running."""
+    def take(self, *, costly: bool, order: Callable[[Key, set[Any]], Any]) -> Key | None:
+        """Return the first block in order that waits and may run now; it counts as running.
+
+        Parameters
+        ----------
+        costly
+            Whether a model runs for it.
+        order
+            Called with a block and who waits for it; the least answer is first.
+        """
         busy = sum(key.blocks.costly == costly for key in self._running)
         free = [
-            key
-            for key in self._waiters
+            (key, waiters)
+            for key, waiters in self._waiters.items()
             if key not in self._running
             and key.blocks.costly == costly
             and busy < key.blocks.at_once
         ]
-        key = min(free, key=distance, default=None)
-        if key is not None:
-            self._running.add(key)
+        if not free:
+            return None
+        key, _ = min(free, key=lambda one: order(*one))
+        self._running.add(key)
         return key
 
-    def finish(self, key: Key, values: np.ndarray) -> set[Hashable]:
+    def finish(self, key: Key, values: np.ndarray) -> set[Any]:
         """Keep the values of a block; answers who waited for it."""
         self._running.discard(key)
         self.computed += 1
@@ -96,7 +108,7 @@ class BlockQueue:
         self._keep(key, values)
         return self._waiters.pop(key, set())
 
-    def fail(self, key: Key) -> set[Hashable]:
+    def fail(self, key: Key) -> set[Any]:
         """Give a block up; answers who waited for it."""
         self._running.discard(key)
         return self._waiters.pop(key, set())
@@ -111,7 +123,7 @@ class BlockQueue:
             self._bytes -= self._kept.pop(key).nbytes
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget everything but what runs."""
         self._waiters.clear()
         self._kept.clear()
         self._bytes = 0
@@ -121,7 +133,7 @@ class BlockQueue:
             self._bytes -= self._kept.pop(key).nbytes
         self._kept[key] = values
         self._bytes += values.nbytes
-        while self._bytes > self.keep_bytes and self._kept:
-            oldest = next(iter(self._kept))
+        while self._bytes > self.keep_bytes:
             cheap = (key for key in self._kept if not key.blocks.costly)
-            self._bytes -= self._kept.pop(next(cheap, oldest)).nbytes
+            oldest = next(cheap, next(iter(self._kept)))
+            self._bytes -= self._kept.pop(oldest).nbytes

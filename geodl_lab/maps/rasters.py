@@ -5,20 +5,25 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 from geodl_lab.errors import ModelError
 from geodl_lab.maps.layers import RasterLayer
 from geodl_lab.maps.views import View, view_of
-from geodl_lab.pixels import classify, regress
-from geodl_lab.raster import as_raster
-from geodl_lab.runtime import Model
-from geodl_lab.styles import style_of
+from geodl_lab.raster import Raster, as_raster
+from geodl_lab.styles import Classes, style_of
+
+if TYPE_CHECKING:
+    from geodl_lab.runtime import Model
 
 CHUNK = 2048
 """Side in pixels of the chunks of a raster that was not lazy."""
+
+ROWS_AT_ONCE = 2**22
+"""Pixels whose classes are looked up at one time: bounds the memory."""
 
 
 def raster_layer(
@@ -54,10 +59,23 @@ def raster_layer(
         bands = [1]
     view = view_of(data, name=name, bands=bands, stretch=stretch)
     choice = names[bands[0] - 1] if names and bands is not None and len(bands) == 1 else ""
+    present = present_in(raster) if isinstance(view.style, Classes) else None
     return RasterLayer(
         id=key, name=name, bounds=view.frame.bounds, data=raster.array, view=view,
-        choices=names, choice=choice, **looks,
+        choices=names, choice=choice, present=present, **looks,
     )  # fmt: skip
+
+
+def present_in(raster: Raster) -> frozenset[int] | None:
+    """Return the class values that occur in a raster in memory; None of any other."""
+    if not isinstance(raster.array.variable._data, np.ndarray):
+        return None
+    rows = max(1, ROWS_AT_ONCE // raster.shape_yx[1])
+    found: set[int] = set()
+    for y in range(0, raster.shape_yx[0], rows):
+        values = np.unique(raster.array.values[:, y : y + rows])
+        found.update(values[np.isfinite(values)].astype(int).tolist())
+    return frozenset(found)
 
 
 def restyled(layer: RasterLayer, bands: Sequence[int]) -> View:
@@ -85,6 +103,8 @@ def answer(data: xr.DataArray | xr.Dataset, model: Model, **options: Any) -> xr.
     GeodlError
         If the model answers no pixels, or raster, bands or an option is not usable.
     """
+    from geodl_lab.pixels import classify, regress  # noqa: PLC0415  loads torch
+
     makes = {"classify": classify, "regress": regress}.get(model.package.task)
     if makes is None:
         raise ModelError(

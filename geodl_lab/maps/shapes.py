@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import geopandas
@@ -49,10 +49,13 @@ def as_frame(data: Any, crs: Any) -> geopandas.GeoDataFrame:
     return data[~empty]
 
 
-def frame_colors(frame: geopandas.GeoDataFrame) -> dict[str, str]:
-    """Return the colour of each label, in order; objects without labels have the first."""
+def frame_colors(frame: geopandas.GeoDataFrame, *, taken: Iterable[str] = ()) -> dict[str, str]:
+    """Return the colour of each label, in order; objects without labels have the first.
+
+    Colours that are ``taken`` by other objects come last.
+    """
     labels = map(str, frame["label"]) if "label" in frame.columns else [""]
-    return label_colors(labels)
+    return label_colors(labels, taken=taken)
 
 
 def map_geometries(frame: geopandas.GeoDataFrame) -> np.ndarray:

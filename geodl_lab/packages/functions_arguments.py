@@ -64,7 +64,7 @@ def merged(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any
     """
     named = {"threshold" if name in THRESHOLDS else name: value for name, value in given.items()}
     if "threshold" in named:
-        named["threshold"] = _number(named["threshold"], "threshold")
+        named["threshold"] = number(named["threshold"], "threshold")
         check_threshold(named["threshold"])
     return {**before, **named}
 
@@ -84,9 +84,9 @@ def _typed(value: Any, parameter: Mapping[str, Any]) -> Any:
     """Return a value in the type that a parameter declares."""
     kind = str(parameter.get("dataType")).lower()
     if kind in NUMBERS:
-        value = _number(value, parameter["name"])
+        value = number(value, parameter["name"])
     elif kind in BOOLEANS:
-        value = _boolean(value, parameter["name"])
+        value = boolean(value, parameter["name"])
     else:
         value = str(value)
     domain = parameter.get("domain")
@@ -98,20 +98,35 @@ def _typed(value: Any, parameter: Mapping[str, Any]) -> Any:
     return value
 
 
-def _number(value: Any, name: str) -> float:
-    """Return a number; whole ones written without a point stay whole."""
+def number(value: Any, name: str) -> float:
+    """Return a number; whole ones written without a point stay whole.
+
+    Raises
+    ------
+    OptionError
+        If it is none, or not finite.
+    """
     try:
-        number = float(value)
+        found = float(value)
     except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise OptionError(f"argument {name} {value!r} is not possible; give a number")
+        found = math.nan
+    if not math.isfinite(found):
+        raise OptionError(f"argument {name} {str(value)[:60]!r} is not possible; give a number")
     written = str(value).lstrip("+-").isdecimal()
-    return int(number) if written or isinstance(value, bool) else number
+    return int(found) if written or isinstance(value, bool) else found
 
 
-def _boolean(value: Any, name: str) -> bool:
-    text = str(value).lower()
+def boolean(value: Any, name: str) -> bool:
+    """Return a truth value from any usual word for one.
+
+    Raises
+    ------
+    OptionError
+        If it is none.
+    """
+    text = str(value).strip().lower()
     if text not in YES + NO:
-        raise OptionError(f"argument {name} {value!r} is not possible; give True or False")
+        raise OptionError(
+            f"argument {name} {str(value)[:60]!r} is not possible; give True or False"
+        )
     return text in YES

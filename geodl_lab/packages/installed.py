@@ -20,10 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geodl_lab import settings
+from geodl_lab import locks, settings
 from geodl_lab.checkpoints import sync
 from geodl_lab.errors import ModelError, first_line
-from geodl_lab.packages import locks
 from geodl_lab.packages.archives import Files, hash_bytes, is_trusted
 from geodl_lab.packages.formats import read_package
 from geodl_lab.runtime import Model

@@ -13,11 +13,10 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from geodl_lab import settings
+from geodl_lab import locks, settings
 from geodl_lab.cards import card
 from geodl_lab.errors import GeodlError, ModelError, OutputError, first_line
 from geodl_lab.package import ModelPackage
-from geodl_lab.packages import locks
 from geodl_lab.packages.archives import Files, hash_bytes, is_trusted, open_files
 from geodl_lab.packages.formats import BARE, find_path, identify, possible, read_package
 from geodl_lab.packages.installed import WORD, Installed, bundled, named, only, read, write

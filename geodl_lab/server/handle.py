@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from geodl_lab import html_pieces
 from geodl_lab.errors import OptionError, RunError
 from geodl_lab.job_client import Client, connect
 from geodl_lab.server import check_installed
@@ -105,17 +106,19 @@ class Server:
 
     def _repr_html_(self) -> str:
         """Show where it is; the key is not shown, as notebooks are passed on."""
-        url = escape(self.url)
-        rows = {
-            "state": "running" if self.running else "stopped",
-            "address": f'<a href="{url}/health" target="_blank" rel="noreferrer">{url}</a>',
-            "key": "in <code>.api_key</code>" if self.api_key else "none is needed",
-            "log": f"<code>{escape(str(self.log_file))}</code>",
-        }
-        if self.ca_file:
-            rows["authority"] = f"<code>{escape(str(self.ca_file))}</code>"
-        cells = "".join(f"<tr><th>{name}</th><td>{text}</td></tr>" for name, text in rows.items())
-        return f"<table><caption>geodl_lab server</caption>{cells}</table>"
+        rows = [
+            ("key", "in .api_key" if self.api_key else "none is needed"),
+            ("PEKAT", self.pekat_url),
+            ("authority", str(self.ca_file or "")),
+            ("log", str(self.log_file)),
+        ]
+        url = escape(self.url, quote=True)
+        link = f"<a href='{url}/health' target='_blank' rel='noreferrer'>{url}</a>"
+        return html_pieces.panel(
+            html_pieces.headline("geodl-lab server", "running" if self.running else "stopped"),
+            f"<div>{link}</div>",
+            html_pieces.table([row for row in rows if row[1]]),
+        )
 
 
 def serve(data_dir: str | os.PathLike[str] = "geodl-data", **options: Any) -> Server:

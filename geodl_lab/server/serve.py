@@ -22,7 +22,6 @@ from fastapi import FastAPI
 from geodl_lab._version import __version__
 from geodl_lab.errors import GeodlError, OptionError, OutputError, first_line
 from geodl_lab.jobs.core import Core, CoreOptions
-from geodl_lab.jobs.executors import CrashError
 from geodl_lab.jobs.worker import StepError
 from geodl_lab.server import logs
 from geodl_lab.server.app import faces, make_app
@@ -159,7 +158,7 @@ def _try_project(core: Core, options: ServerOptions) -> None:
         core.compute(check_project, project.public, device=device).result()
     except StepError as error:
         reason = f"model {project.model!r} cannot be used: {error.kind}"
-    except (GeodlError, CrashError) as error:
+    except GeodlError as error:
         reason = first_line(error)
     else:
         return

@@ -66,10 +66,12 @@ def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
         return visits[-1]
 
     yield open_page
-    for one in visits:
-        one.page.context.close()
-    for one in visits:
-        one.check()
+    try:
+        for one in visits:
+            one.check()
+    finally:
+        for one in visits:
+            one.close()
 
 
 @pytest.fixture(scope="package")

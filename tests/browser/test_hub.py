@@ -27,6 +27,16 @@ def test_the_tile_opens_the_job_server(visit, hub):
     seen.keep("tile-start", page=page)
 
 
+def test_the_app_opens_from_its_tile(visit, hub):
+    seen = visit()
+    seen.open_lab(f"{hub}lab?reset")
+    with seen.page.context.expect_page() as opened:
+        seen.page.locator(".jp-LauncherCard:has-text('geodl-lab app')").click()
+    opened.value.wait_for_selector(".leaflet-container", timeout=WAIT_MS)
+    assert opened.value.url == f"{hub}voila/render/app.ipynb"
+    seen.keep("tile-app", page=opened.value)
+
+
 @pytest.mark.parametrize("notebook", NOTEBOOKS[:1])
 def test_a_notebook_runs_in_voila_below_the_prefix(notebook, visit, hub):
     seen = visit()

@@ -17,6 +17,7 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, W
 ROOT = Path(__file__).parents[2]
 RUN_MS = 240_000  # for a notebook to run through, on two busy cores
 PAINT_S = 60
+TALLEST = 8000  # pixels of a picture of a notebook
 
 # Console errors that are not ours: a pattern, and whose they are.
 ALLOWED: dict[str, str] = {
@@ -25,6 +26,9 @@ ALLOWED: dict[str, str] = {
 
 WIDTHS = """images => Promise.all(images.map(
     image => image.decode().then(() => image.naturalWidth, () => 0)))"""
+
+SHOWN = """maps => maps.map(map => [...map.querySelectorAll('img.leaflet-tile')].some(
+    tile => tile.complete && tile.naturalWidth > 1))"""
 
 RUN_ALL = """async () => {
     const app = window.jupyterapp;
@@ -119,6 +123,11 @@ class Visit:
         assert not done["failed"], done["failed"][0]
         assert not done["waiting"], f"{done['waiting']} cells did not run"
 
+    def close(self) -> None:
+        """Close the page, and end kernels that JupyterLab would keep: their memory is others'."""
+        self.page.evaluate("window.jupyterapp?.serviceManager.sessions.shutdownAll()")
+        self.page.context.close()
+
     def painted_images(self, selector: str = "img") -> list[int]:
         """Return the widths of images in pixels of their own; 0 is one that is not painted."""
         return self.page.locator(selector).evaluate_all(WIDTHS)
@@ -130,6 +139,14 @@ class Visit:
             assert time.monotonic() < deadline, f"{selector}: images of widths {widths}"
             self.page.wait_for_timeout(100)
 
+    def wait_maps(self) -> int:
+        """Wait until every map shows a tile that is more than a blank pixel; return how many."""
+        deadline = time.monotonic() + PAINT_S
+        while not all(shown := self.page.locator(".leaflet-container").evaluate_all(SHOWN)):
+            assert time.monotonic() < deadline, f"{shown.count(False)} of the maps show no tile"
+            self.page.wait_for_timeout(100)
+        return len(shown)
+
     def colors(self) -> np.ndarray:
         """Return the colours that are on the screen, (height, width, 3) uint8, from a picture."""
         return np.asarray(Image.open(io.BytesIO(self.page.screenshot())).convert("RGB"))
@@ -139,11 +156,33 @@ class Visit:
         red, green, blue = self.colors()[int(y), int(x)]
         return int(red), int(green), int(blue)
 
-    def keep(self, name: str, *, full_page: bool = False, page: Page | None = None) -> None:
-        """Keep a picture of what is to be seen, where the CI keeps what it makes."""
+    def _unroll(self) -> None:
+        """Make the window as tall as the notebook, and show it from its top."""
+        panel = self.page.locator(".jp-Notebook .jp-WindowedPanel-outer").first
+        size = self.page.viewport_size or {"width": 1200, "height": 900}
+        height = min(int(panel.evaluate("panel => panel.scrollHeight")), TALLEST)
+        self.page.set_viewport_size({"width": size["width"], "height": height + 150})
+        panel.evaluate("panel => { panel.scrollTop = 0; }")
+        self.page.wait_for_timeout(300)  # for JupyterLab to lay out, as nothing says that it did
+
+    def keep(
+        self,
+        name: str,
+        *,
+        full_page: bool = False,
+        cells: bool = False,
+        page: Page | None = None,
+    ) -> None:
+        """Keep a picture of what is to be seen, where the CI keeps what it makes.
+
+        ``cells`` is all of the notebook that JupyterLab has open, which scrolls in its panel.
+        """
         folder = pictures()
-        if folder is not None:
-            (page or self.page).screenshot(path=folder / f"{name}.png", full_page=full_page)
+        if folder is None:
+            return
+        if cells:
+            self._unroll()
+        (page or self.page).screenshot(path=folder / f"{name}.png", full_page=full_page)
 
 
 def pictures() -> Path | None:

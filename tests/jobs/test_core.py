@@ -1,5 +1,7 @@
 """Jobs from submit to result, as the faces of the server see them."""
 
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -223,6 +225,17 @@ def test_a_compute_that_fails_raises(core):
 
 def _raises():
     raise OptionError("no such thing")
+
+
+@pytest.mark.parametrize("device", ["", "auto"])
+def test_a_compute_whose_worker_dies_may_be_asked_again(core, device):
+    with pytest.raises(BusyError, match=r"killed by signal 9.*send the same request again"):
+        core.compute(_kill, device=device).result(60)
+    assert core.compute(os.getpid, device=device).result(60) != os.getpid()
+
+
+def _kill():
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_full_queue_refuses(opened):

@@ -48,6 +48,22 @@ def test_one_step_is_out_and_the_rest_waits_by_priority_and_age():
     assert [future.result(0).get() for future in futures] == [0, 2, 3, 1]
 
 
+def test_what_is_overtaken_without_end_has_a_share_of_time(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(workers.time, "monotonic", lambda: now[0])
+    executor = ByHand()
+    lane = Lane("cpu", [executor])
+    for name in "abc":
+        lane.submit(name)
+    for number in range(20):
+        lane.submit(f"i{number}", priority=10)
+        now[0] += 0.5 if executor.names[-1].startswith("i") else 1
+        executor.calls[number][1].set_result(Answer())
+    places = [executor.names.index(name) for name in "abc"]
+    assert places == [0, 10, 20]  # a second, then more than four of photos
+    assert [name for name in executor.names if len(name) > 1] == [f"i{n}" for n in range(18)]
+
+
 def test_a_cancelled_step_never_begins():
     executor = ByHand()
     lane = Lane("cpu", [executor])

@@ -8,15 +8,17 @@ class Panel {
     this.rows = new Map();
     this.list = make("ul", { class: "geodl-rows" });
     this.empty = make("p", { class: "geodl-note" }, "No layers yet.");
-    const open = stage.map.getSize().x >= NARROW;
+    this.wide = stage.map.getSize().x >= NARROW;
     this.box = make(
       "details",
-      { class: "geodl-panel", open, "aria-label": "Layers" },
+      { class: "geodl-panel", open: this.wide, "aria-label": "Layers" },
       make("summary", {}, "Layers"), this.empty, this.list,
     );
     this.control = addControl(stage.map, this.box, "topright");
     this.limit = () => {
-      this.list.style.maxHeight = `${Math.max(80, stage.map.getSize().y - 90)}px`;
+      const { x, y } = stage.map.getSize();
+      this.list.style.maxHeight = `${Math.max(80, y - 90)}px`;
+      if (this.wide !== x >= NARROW) this.box.open = this.wide = x >= NARROW;
     };
     stage.map.on("resize", this.limit);
     this.limit();
@@ -71,7 +73,7 @@ class Row {
     });
     this.choice = make("select", {
       "aria-label": `What ${name} shows`, hidden: true,
-      onchange: () => tell({ choice: this.choice.value }),
+      onchange: () => stage.say("choose", { layer: id, choice: this.choice.value }),
     });
     this.legend = make("div", { class: "geodl-legend" });
     const move = (by) => stage.say("move", { layer: id, by });

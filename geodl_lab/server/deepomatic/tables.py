@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fastapi.routing import APIRoute
 
 from geodl_lab import photo_tensors
 from geodl_lab.deepomatic_spec import ALSO, FOREIGN, FRAMEWORKS
+from geodl_lab.packages.tables import filled, markdown_table
 from geodl_lab.server.deepomatic import inference, tasks, words
 from geodl_lab.server.deepomatic.errors import MOST_BODY
 from geodl_lab.server.deepomatic.routes import router
 
 PAGE = Path(__file__).parents[3] / "docs" / "deepomatic.md"
-MARKED = re.compile(r"<!-- table (\w+) -->.*?<!-- end -->", re.S)
 
 
 def endpoints() -> str:
     """Return all addresses with what they do."""
-    routes = [one for one in router.routes if isinstance(one, APIRoute)]
-    return _table(("methods", "path below `/v0.7`", "what"), map(_line, routes))
+    lines = [_line(one) for one in router.routes if isinstance(one, APIRoute)]
+    return markdown_table(("methods", "path below `/v0.7`", "what"), lines)
 
 
 def frameworks() -> str:
@@ -31,7 +30,7 @@ def frameworks() -> str:
         files = " or ".join(f"`{file}`" for file in (main, *ALSO.get(name, ())))
         said = "stored only: its task ends in an error" if name.startswith(FOREIGN) else "runs"
         rows.append((f"`{name}`", files, said))
-    return _table(("framework", "file", "what becomes of it"), rows)
+    return markdown_table(("framework", "file", "what becomes of it"), rows)
 
 
 def limits() -> str:
@@ -46,7 +45,7 @@ def limits() -> str:
         ("results of a page", f"{words.LIMIT}, or `limit` up to {words.MOST:,}"),
         ("tasks that one request names", f"{tasks.MOST:,}"),
     )  # fmt: skip
-    return _table(("what", "limit"), rows)
+    return markdown_table(("what", "limit"), rows)
 
 
 TABLES: Mapping[str, Callable[[], str]] = {
@@ -54,16 +53,6 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "frameworks": frameworks,
     "limits": limits,
 }
-
-
-def filled(page: str) -> str:
-    """Return a Markdown page with the tables between its markers made anew."""
-
-    def table(found: re.Match[str]) -> str:
-        name = found.group(1)
-        return f"<!-- table {name} -->\n\n{TABLES[name]()}\n<!-- end -->"
-
-    return MARKED.sub(table, page)
 
 
 def _line(route: APIRoute) -> tuple[str, str, str]:
@@ -74,11 +63,6 @@ def _line(route: APIRoute) -> tuple[str, str, str]:
     )
 
 
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    ruled = [head, ["---"] * len(head), *lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in ruled)
-
-
 if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), TABLES), encoding="utf-8")
     print(f"{PAGE} has its tables anew")

@@ -19,7 +19,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from geodl_lab.errors import AccessError, BusyError
-from geodl_lab.jobs.executors import CrashError
 from geodl_lab.jobs.workers import STOPPING
 from geodl_lab.server.context import caller_of, core_of
 from geodl_lab.server.pekat.asked import Asked, asked, encoded_image, raw_image
@@ -135,8 +134,6 @@ async def _inspected(request: Request, sent: Sent, wanted: Asked) -> Inspected:
     try:
         step = await run_in_threadpool(core.compute, inspect, *arguments, device=device)
         found: Inspected = await _unless_gone(request, asyncio.wrap_future(step))
-    except CrashError as error:
-        raise BusyError(f"the worker was {error}; send the image again, or a smaller one") from None
     except asyncio.CancelledError:
         if not request.app.state.stopping:
             raise

@@ -6,23 +6,23 @@ import dataclasses
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from fastapi.routing import APIRoute
 
+from geodl_lab.packages.tables import filled, markdown_table
 from geodl_lab.server.pekat.project import Project
 from geodl_lab.server.pekat.routes import router
 
 PAGE = Path(__file__).parents[3] / "docs" / "pekat.md"
-MARKED = re.compile(r"<!-- table (\w+) -->.*?<!-- end -->", re.S)
 
 
 def endpoints() -> str:
     """Return methods, path and meaning of each route."""
     known = (one for one in router.routes if isinstance(one, APIRoute))
-    routes = [one for one in known if one.include_in_schema]
-    return _table(("methods", "path", "what"), map(_line, routes))
+    lines = [_line(one) for one in known if one.include_in_schema]
+    return markdown_table(("methods", "path", "what"), lines)
 
 
 def keys() -> str:
@@ -38,20 +38,10 @@ def keys() -> str:
         (f"`{one.name}`", f"`{json.dumps(getattr(project, one.name))}`", words[one.name])
         for one in dataclasses.fields(Project)
     ]
-    return _table(("key", "without it", "what"), rows)
+    return markdown_table(("key", "without it", "what"), rows)
 
 
 TABLES: dict[str, Callable[[], str]] = {"endpoints": endpoints, "keys": keys}
-
-
-def filled(page: str) -> str:
-    """Return a Markdown page with the tables between its markers made anew."""
-
-    def table(found: re.Match[str]) -> str:
-        name = found.group(1)
-        return f"<!-- table {name} -->\n\n{TABLES[name]()}\n<!-- end -->"
-
-    return MARKED.sub(table, page)
 
 
 def _line(route: APIRoute) -> tuple[str, str, str]:
@@ -61,10 +51,5 @@ def _line(route: APIRoute) -> tuple[str, str, str]:
     return ", ".join(methods), f"`{route.path}`", (route.description or "").splitlines()[0]
 
 
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    ruled = [head, ["---"] * len(head), *lines]
-    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in ruled)
-
-
 if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), TABLES), encoding="utf-8")

@@ -1,49 +1,24 @@
 """A core whose jobs are ended by the test, and an app around the ArcGIS face."""
 
 import hashlib
-import time
 
 import pytest
 from fastapi.testclient import TestClient
 
 from geodl_lab.errors import AccessError
-from geodl_lab.jobs import recipes
 from geodl_lab.jobs.catalog import Catalog, Item
-from geodl_lab.jobs.core import CoreOptions
-from geodl_lab.jobs.database import Database
-from geodl_lab.jobs.job import Job, Level, Message, State, new_id
-from geodl_lab.jobs.store import Store, end, say
 from geodl_lab.server.app import make_app
 from geodl_lab.server.options import ServerOptions
 from geodl_lab.server.tokens import Tokens
+from tests.server.fake_core import StoreCore
 
 
-class FakeCore:
-    """Store and catalog are the real ones; nothing runs, `succeed` and `fail` end a job."""
+class FakeCore(StoreCore):
+    """With the real catalog."""
 
     def __init__(self, folder):
-        self.database = Database(f"sqlite:///{folder / 'jobs.sqlite'}")
-        self.options = CoreOptions(folder, stores={"images": folder})
-        self.store, self.catalog = Store(self.database), Catalog(self.database)
-        self.models = ["naip-landcover"]
-        self.limit = 100
-
-    def submit(self, recipe, caller, *, request, priority=0):
-        job = Job(new_id(), caller.owner, recipes.to_json(recipe), request, created=time.time())
-        self.store.add(job, lane="device", admin=caller.admin, limit=self.limit)
-        return job
-
-    def job(self, id, caller):
-        job = self.store.get(id)
-        if job is None or not caller.may_see(job.owner):
-            raise AccessError(f"there is no job {id}")
-        return job
-
-    def messages(self, job):
-        return self.store.messages(job.id)
-
-    def cancel(self, job):
-        return self.store.cancel(job.id)
+        super().__init__(folder, stores={"images": folder})
+        self.catalog, self.models = Catalog(self.database), ["naip-landcover"]
 
     def items(self, caller):
         models = [
@@ -58,25 +33,6 @@ class FakeCore:
         if found is None:
             raise AccessError(f"there is no item {id}")
         return found
-
-    def start(self, id):
-        while self.store.get(id).state is State.PENDING:
-            self.store.claim("device")
-
-    def succeed(self, id, **results):
-        self.start(id)
-        self.database.write(lambda connection: end(connection, id, State.SUCCEEDED, results))
-
-    def fail(self, id, text):
-        def change(connection):
-            end(connection, id, State.FAILED)
-            say(connection, id, (Message(Level.ERROR, text, time.time()),))
-
-        self.start(id)
-        self.database.write(change)
-
-    def recipe(self, id):
-        return recipes.from_json(self.store.get(id).recipe)
 
 
 @pytest.fixture

@@ -1,23 +1,17 @@
 """A core whose jobs are ended by the test, and an app around the face of Deepomatic."""
 
 import io
-import time
 
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from geodl_lab.errors import AccessError
-from geodl_lab.jobs import recipes
-from geodl_lab.jobs.core import CoreOptions
-from geodl_lab.jobs.database import Database
 from geodl_lab.jobs.documents import Documents
-from geodl_lab.jobs.job import Job, Level, Message, State, new_id
-from geodl_lab.jobs.store import Store, end, say
 from geodl_lab.photo_answers import PhotoAnswer, Region, Scored
 from geodl_lab.server.app import make_app
 from geodl_lab.server.options import ServerOptions
 from geodl_lab.server.tokens import Tokens
+from tests.server.fake_core import StoreCore
 
 KEY, OTHER = "key-of-one", "key-of-another"
 
@@ -47,59 +41,18 @@ CARDS = [
 ]  # fmt: skip
 
 
-class FakeCore:
-    """Store and documents are the real ones; nothing runs, `succeed` and `fail` end a job."""
+class FakeCore(StoreCore):
+    """With the real documents."""
 
     def __init__(self, folder):
-        self.database = Database(f"sqlite:///{folder / 'jobs.sqlite'}")
-        self.options = CoreOptions(folder)
-        self.store = Store(self.database)
+        super().__init__(folder)
         self.documents = Documents(self.database, folder / "documents")
-        self.files, self.limit = {}, 100
 
     def model_cards(self):
         return CARDS
 
-    def submit(self, recipe, caller, *, request, priority=0, files=None):
-        values = recipes.to_json(recipe)
-        job = Job(
-            new_id(), caller.owner, values, request, priority=priority, created=time.time()
-        )  # fmt: skip
-        self.store.add(job, lane="device", admin=caller.admin, limit=self.limit)
-        self.files[job.id] = files
-        return job
-
-    def job(self, id, caller):
-        job = self.store.get(id)
-        if job is None or not caller.may_see(job.owner):
-            raise AccessError(f"there is no job {id}")
-        return job
-
-    def messages(self, job):
-        return self.store.messages(job.id)
-
-    def cancel(self, job):
-        return self.store.cancel(job.id)
-
-    def recipe(self, id):
-        return recipes.from_json(self.store.get(id).recipe)
-
-    def start(self, id):
-        while self.store.get(id).state is State.PENDING:
-            self.store.claim("device")
-
     def succeed(self, id, **values):
-        self.start(id)
-        results = {"values": values}
-        self.database.write(lambda connection: end(connection, id, State.SUCCEEDED, results))
-
-    def fail(self, id, text):
-        def change(connection):
-            end(connection, id, State.FAILED)
-            say(connection, id, (Message(Level.ERROR, text, time.time()),))
-
-        self.start(id)
-        self.database.write(change)
+        super().succeed(id, values=values)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from geodl_lab.jobs.executors import CrashError
+from geodl_lab.errors import BusyError
 from geodl_lab.jobs.meters import Meters
 from geodl_lab.jobs.worker import run_step
 from geodl_lab.server.app import make_app
@@ -46,7 +46,7 @@ class HereCore:
 @pytest.fixture
 def crash():
     """What a core says whose worker died."""
-    return CrashError("killed by signal 9 (SIGKILL)")
+    return BusyError("the worker was killed; send the same request again")
 
 
 @pytest.fixture

@@ -275,7 +275,7 @@ def test_a_worker_that_dies(made, talk, png, crash):
     main, port = made(api_key=None)
     main.state.core.crash = crash
     (answer,) = talk(port, asks(png))
-    is_error(answer, 503, "the worker was killed by signal 9 (SIGKILL); send the image again")
+    is_error(answer, 503, "the worker was killed; send the same request again")
     assert answer.headers["retry-after"] == "5"
 
 

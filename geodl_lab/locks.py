@@ -31,15 +31,15 @@ def share(file: Path) -> int:
     return descriptor
 
 
-def claim(file: Path) -> int:
-    """Hold the only lock on a file, made if it is missing, until `os.close`.
+def claim(file: Path, *, mode: int = 0o666) -> int:
+    """Hold the only lock on a file, made with ``mode`` if it is missing, until `os.close`.
 
     Raises
     ------
     BlockingIOError
         If another holds a lock on it.
     """
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, mode)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BaseException:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from geodl_lab.packages import locks
+from geodl_lab import locks
 
 
 def test_a_shared_lock_keeps_the_only_one_away(tmp_path):
