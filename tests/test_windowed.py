@@ -87,7 +87,7 @@ def test_what_keeps_the_values_keeps_the_windows(lazy, finite_model):
 def test_a_block_is_one_forward_and_none_when_cancelled(lazy, finite_model):
     net = finite_model.network
     found = windowed_of(classify(lazy, finite_model))
-    blocks, net.calls = found.blocks(Window(100, 100, 30, 30)), 0
+    blocks, net.calls = found.blocks(Window(70, 70, 60, 60)), 0
     for block in blocks:
         found.compute(block, never)
     assert net.calls == len(blocks) > 1
