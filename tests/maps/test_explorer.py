@@ -134,6 +134,8 @@ def test_what_is_put_there_as_drawn_comes_back(explorer, land):
     assert explorer.drawn().symmetric_difference(shapely.union_all(boxes)).area < 1e-2
     explorer.draw(shapely.box(-118, 33, -117, 34), crs="EPSG:4326")
     assert explorer._draw.data[-1]["geometry"]["coordinates"][0][0] == pytest.approx((-117, 33))
+    explorer.clear_drawn()
+    assert explorer.drawn() is None
 
 
 def test_windows_are_counted_once(explorer, tmp_path):
