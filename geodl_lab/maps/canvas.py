@@ -137,7 +137,7 @@ class Canvas(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
 
     def clear_drawn(self) -> None:
         """Delete what people drew."""
-        self._draw.clear()
+        self._draw.data = []  # .clear() asks a page to do it, and there may be none
 
     def contents(self, kind: str, place: Place) -> bytes:
         """Return a file of what is at a place; see `geodl_lab.maps.saving.contents`."""

@@ -10,6 +10,7 @@ import xarray as xr
 
 import geodl_lab
 from geodl_lab.errors import OptionError, OutputError
+from geodl_lab.grid import Window
 from geodl_lab.maps.explorer import Explorer, explore
 from geodl_lab.testing import RegionDetector, ScoreNet, make_raster, paint, wrap
 
@@ -122,6 +123,30 @@ def test_what_is_drawn_comes_in_the_crs_of_the_lowest_raster(explorer, land):
     explorer._draw.data = [{"type": "Feature", "geometry": shape, "properties": {}}]
     np.testing.assert_allclose(heard[0], (400_020, 3_699_900, 400_060, 3_699_970), atol=1e-3)
     assert explorer.drawn("EPSG:4326").bounds[0] == pytest.approx(-118.0755, abs=1e-3)
+
+
+def test_what_is_put_there_as_drawn_comes_back(explorer, land):
+    explorer.add(land)
+    boxes = [shapely.box(400_020, 3_699_900, 400_060, 3_699_970), shapely.box(0, 0, 9, 5)]
+    for box in boxes:
+        explorer.draw(box)
+    assert shapely.get_num_geometries(explorer.drawn()) == 2
+    assert explorer.drawn().symmetric_difference(shapely.union_all(boxes)).area < 1e-2
+    explorer.draw(shapely.box(-118, 33, -117, 34), crs="EPSG:4326")
+    assert explorer._draw.data[-1]["geometry"]["coordinates"][0][0] == pytest.approx((-117, 33))
+    explorer.clear_drawn()
+    assert explorer.drawn() is None
+
+
+def test_windows_are_counted_once(explorer, tmp_path):
+    model = geodl_lab.from_torch(ScoreNet(), bands=2, classes=["low", "high"], window=64)
+    lazy = make_raster((2, 200, 200)).chunk(x=100, y=100).dl.classify(model)
+    assert explorer.add(lazy).windows_run == 0
+    explorer.save(tmp_path / "view.png")
+    seen = explorer.windows_run
+    explorer.save(tmp_path / "view.png")
+    blocks = explorer.stack.all()[0].view.blocks
+    assert 0 < seen == explorer.windows_run == len(blocks.blocks(Window(0, 0, 200, 200)))
 
 
 @pytest.mark.parametrize(

@@ -56,3 +56,9 @@ def test_a_raster_is_named_by_itself_or_its_file(tmp_path):
     assert named(data.rename("depth"), "raster") == "depth"
     data.rio.to_raster(tmp_path / "scene.tif")
     assert named(geodl_lab.open_raster(tmp_path / "scene.tif"), "raster") == "scene"
+
+
+def test_a_raster_at_an_address_is_named_without_its_query():
+    data = make_raster((2, 8, 8)).copy()
+    data.encoding["source"] = "/vsicurl/http://127.0.0.1:1/download/landcover.tif?token=secret"
+    assert named(data, "raster") == "landcover"
