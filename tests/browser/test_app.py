@@ -1,5 +1,8 @@
 """The app in plain Voila, without internet: what a colleague without code does with it."""
 
+import subprocess
+import sys
+
 import geopandas
 import numpy as np
 import pandas
@@ -97,9 +100,16 @@ def test_a_first_visitor_maps_the_example_and_counts_its_trees(open_app, tmp_pat
     seen.keep("app-trees")
 
 
+def command_line(task, model, target):
+    """Run the same by the command line; answers its file."""
+    words = [task, str(geodl_lab.demo_scene()), "-o", str(target), "--model", model]
+    extent = ["--extent", *map(str, AREA)]
+    subprocess.run([sys.executable, "-m", "geodl_lab", *words, *extent], check=True)
+    return target
+
+
 def check_land_cover(seen, folder):
-    theirs = folder / "cli.tif"
-    geodl_lab.classify_file(geodl_lab.demo_scene(), theirs, "naip-landcover", area=AREA)
+    theirs = command_line("classify", "naip-landcover", folder / "cli.tif")
     with rasterio.open(download(seen, ".tif", folder)) as one, rasterio.open(theirs) as other:
         np.testing.assert_array_equal(one.read(), other.read())
         assert (one.transform, one.crs) == (other.transform, other.crs)
@@ -110,13 +120,13 @@ def check_land_cover(seen, folder):
     chart = seen.page.locator(".geoapp-chart").inner_text()
     legend = seen.page.locator(".geodl-panel").inner_text()
     assert all(name in chart and name in legend for name in table["name"])
-    assert min(Image.open(download(seen, ".png", folder)).size) > 200
+    with Image.open(download(seen, ".png", folder)) as picture:
+        assert min(picture.size) > 200
 
 
 def check_trees(seen, folder):
     for ending in (".geojson", ".parquet"):
-        theirs = folder / f"cli{ending}"
-        geodl_lab.detect_file(geodl_lab.demo_scene(), theirs, "naip-trees", area=AREA)
+        theirs = command_line("detect", "naip-trees", folder / f"cli{ending}")
         read = geopandas.read_parquet if ending == ".parquet" else geopandas.read_file
         ours = read(download(seen, ending, folder))
         assert_geodataframe_equal(ours, read(theirs))
