@@ -142,10 +142,20 @@ class Client:
         try:
             return open_raster(self._wire.gdal_path(raster.path), chunks=chunks)
         except RasterError:
-            self._wire.size(raster.path)  # says so if it is not there
+            self._check_there(raster)
             raise RasterError(
                 f"{raster.name!r} is no raster that can be read; give a GeoTIFF, PNG, JPEG or "
                 "JPEG 2000"
+            ) from None
+
+    def _check_there(self, raster: RemoteRaster) -> None:
+        try:
+            self._wire.size(raster.path)
+        except AccessError:
+            self._wire.get("/stores")  # says so if nobody answers
+            raise AccessError(
+                f"the server has no raster {raster.key!r}; choose one of .rasters(), or send a "
+                "file with .upload(path)"
             ) from None
 
     def classify(self, raster: Any, model: str, **options: Any) -> RemoteJob:

@@ -17,10 +17,12 @@ from geodl_lab.dashboard import words
 from geodl_lab.dashboard.map_view import MapView
 from geodl_lab.dashboard.page import Page
 from geodl_lab.dashboard.servers import Shared
-from geodl_lab.errors import GeodlError, OptionError
+from geodl_lab.errors import AccessError, GeodlError, OptionError, RunError
 from geodl_lab.job_client import Client
 
 LOGGER = logging.getLogger("geodl_lab")
+
+GONE = "The job server does not answer any more: reload the page, which starts it again."
 
 
 class Desk:
@@ -67,10 +69,20 @@ class Desk:
         try:
             chore(*args)
         except GeodlError as error:
-            self.say_bad(str(error))
+            self.say_bad(GONE if self._is_gone(error) else str(error))
         except Exception as error:
             LOGGER.exception("the app could not %s", getattr(chore, "__name__", chore))
             self.say_bad(f"something went wrong in the app itself ({error}); reload the page")
+
+    def _is_gone(self, error: GeodlError) -> bool:
+        """Tell whether what went wrong is that the server, which was there, does not answer."""
+        if self._shared is None or not isinstance(error, AccessError | RunError):
+            return False
+        try:
+            self._shared.client.stores()
+        except GeodlError:
+            return True
+        return False
 
     def say(self, text: str, kind: str = "info") -> None:
         """Say a sentence; ``kind`` is info, good or bad."""

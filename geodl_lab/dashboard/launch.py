@@ -20,6 +20,9 @@ from geodl_lab.job_client import Client
 
 NOTEBOOK = Path(__file__).parents[1] / "data" / "app.ipynb"
 HOST = "127.0.0.1"
+CULL = [f"--MappingKernelManager.cull_{name}" for name in ("interval=30", "idle_timeout=120")]
+"""A page that was left leaves a kernel behind, of some 200 MB: it ends after two minutes."""
+
 WAIT = 90.0
 """Seconds that Voila may take to answer."""
 
@@ -57,7 +60,7 @@ def run(
     make_folder(folder)
     process = subprocess.Popen(
         [sys.executable, "-m", "voila", str(NOTEBOOK), "--no-browser", f"--port={port}",
-         f"--Voila.ip={HOST}", "--Voila.log_level=ERROR"],
+         f"--Voila.ip={HOST}", "--Voila.log_level=ERROR", *CULL],
         env={**os.environ, "GEODL_JOBS": str(folder)}, cwd=folder,
     )  # fmt: skip
     try:

@@ -36,9 +36,7 @@ class Page:
         self.downloads, self.address = widgets.Box([]), widgets.Box([])
         self.raster = widgets.Dropdown(description="Raster", options=[])
         self.raster_note = _html()
-        self.path = widgets.Text(
-            description="Or a path on the server", placeholder="/fileShares/STORE/place.tif"
-        )
+        self.path = widgets.Text(description="Store and place", placeholder="STORE/place.tif")
         self.use_path = widgets.Button(description="Use this path")
         self.model = widgets.Dropdown(description="Model", options=[])
         self.card = _html()
@@ -99,7 +97,8 @@ class Page:
             _group("geoapp-group geoapp-last", self.no_history, self.history, self.open_run),
         )
         style = widgets.HTML(f"<style>{CSS.read_text(encoding='utf-8')}</style>")
-        return widgets.VBox([style, self.address, _group("geoapp-app", controls, stage)])
+        box = widgets.VBox([style, self.address, _group("geoapp-app", controls, stage)])
+        return box.add_class("geoapp-page")
 
 
 def _html(value: str = "") -> widgets.HTML:

@@ -9,7 +9,7 @@ import xarray as xr
 from geodl_lab.dashboard import examples, words
 from geodl_lab.dashboard.desk import Desk
 from geodl_lab.dashboard.transfers import FileUpload, Sink
-from geodl_lab.errors import GeodlError, OptionError
+from geodl_lab.errors import AccessError, GeodlError, OptionError
 from geodl_lab.job_client import stored
 from geodl_lab.raster import Raster, as_raster
 from geodl_lab.remote_rasters import SHARES, RemoteRaster
@@ -103,7 +103,14 @@ class Rasters:
         if not given:
             raise OptionError("type the path of a raster in a store of the server")
         key = given if given.startswith(SHARES) else f"{SHARES}{given.lstrip('/')}"
-        self._desk.client.open(stored(key))
+        try:
+            self._desk.client.open(stored(key))
+        except AccessError:
+            stores = ", ".join(self._desk.client.stores())
+            raise AccessError(
+                f"there is no raster {given[:200]!r} on the server; write it like STORE/place.tif, "
+                f"with a store of {stores}"
+            ) from None
         self._change(key)
 
     def _begin_upload(self, name: str) -> Sink:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ from geodl_lab.dashboard import words
 from geodl_lab.dashboard.address import Address
 from geodl_lab.dashboard.desk import Desk
 from geodl_lab.dashboard.results import Results
+from geodl_lab.errors import BusyError
 from geodl_lab.remote_jobs import RemoteJob
 
 LOOK = 0.5
@@ -62,7 +64,8 @@ class Runs:
     def _watch(self, job: RemoteJob) -> None:
         while self.job is job and not job.ended:
             time.sleep(LOOK)
-            job.refresh()
+            with contextlib.suppress(BusyError):  # it is asked again anyway
+                job.refresh()
             self._show(job)
         if self.job is job:
             self._changed()

@@ -51,7 +51,9 @@ def environment(folder: Path) -> dict[str, str]:
         _write(folder / "settings" / f"{name}.jupyterlab-settings", values)
     path = os.pathsep.join([str(ROOT), *_installed(folder), os.environ.get("PYTHONPATH", "")])
     places["GEODL_JOBS"] = "jobs"
+    places["GEODL_MODELS"] = "models"
     own = {name: str(folder / place) for name, place in places.items()}
+    own["GEODL_APP_IDLE"] = "2"  # the app's job server ends soon after its last page
     return {**os.environ, **own, "PYTHONPATH": path.rstrip(os.pathsep)}
 
 

@@ -32,7 +32,8 @@ def test_the_app_opens_from_its_tile(visit, hub):
     seen.open_lab(f"{hub}lab?reset")
     with seen.page.context.expect_page() as opened:
         seen.page.locator(".jp-LauncherCard:has-text('geodl-lab app')").click()
-    opened.value.wait_for_selector(".leaflet-container", timeout=WAIT_MS)
+    opened.value.wait_for_selector("button.geoapp-run:enabled", timeout=WAIT_MS)
+    opened.value.wait_for_selector("img.leaflet-tile-loaded", timeout=WAIT_MS)
     assert opened.value.url == f"{hub}voila/render/app.ipynb"
     seen.keep("tile-app", page=opened.value)
 
