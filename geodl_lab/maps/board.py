@@ -1,9 +1,10 @@
 """What a painter works on: tiles on their way, the blocks they wait for, and its threads.
 
 Life of a tile: `want` puts it among those to plan. The painting thread plans it (which pixels,
-which blocks), paints what is finished and asks the queue for the rest. Threads of two lanes, one
-for blocks that a model runs for and one for all others, take the next block, compute it and mark
-the tiles that waited for it, which the painting thread paints. One lock guards all of it; nothing
+which blocks), paints what is finished and asks the queue for the rest that is on a screen; a tile
+that a screen cuts off is looked at again when the map moves. Threads of two lanes, one for blocks
+that a model runs for and one for all others, take the next block, compute it and mark the tiles
+that waited for it, which the painting thread paints. One lock guards all of it; nothing
 is computed, painted or told while it is held.
 """
 
@@ -31,7 +32,7 @@ from geodl_lab.maps.tile_jobs import (
     plan_tile,
     tiles_away,
 )
-from geodl_lab.maps.tiles import Picture, Progress, State, Tell, TileId
+from geodl_lab.maps.tiles import Picture, Progress, Screen, State, Tell, TileId
 from geodl_lab.maps.views import Blocks, View
 
 LOGGER = logging.getLogger("geodl_lab")
@@ -59,6 +60,7 @@ class Board:
         self._dirty: dict[TileId, None] = {}
         self._middle: tuple[float, float] | None = None
         self._middles: dict[Blocks, tuple[float, float]] = {}
+        self._screens: dict[str, Screen] = {}
         self._moved = False
         self._told = (0, 0)
         self._threads: list[threading.Thread] = []
@@ -87,10 +89,13 @@ class Board:
     def want(self, tile: TileId) -> None:
         """Queue a tile."""
         with self._changed:
-            view = self._views.get(tile.view)
-            if view is None or tile in self._jobs or self._closed:
+            view, job = self._views.get(tile.view), self._jobs.get(tile)
+            if view is None or self._closed:
                 return
-            self._begin(tile, view)
+            if job is None:
+                self._begin(tile, view)
+            else:
+                job.told, self._unplanned[tile] = None, None  # for who did not see its pictures
             self._start()
             self._changed.notify_all()
 
@@ -100,11 +105,21 @@ class Board:
             self._drop(tile)
             self._changed.notify_all()
 
-    def look_at(self, longitude: float, latitude: float) -> None:
-        """Say where the middle of the map is."""
+    def look_at(self, longitude: float, latitude: float, page: str, screen: Screen | None) -> None:
+        """Say where the middle of the map is, and what a page shows of it."""
         with self._changed:
             self._middle, self._moved = (longitude, latitude), True
+            if screen is not None:
+                self._screens[page] = screen
+            self._look_again()
             self._changed.notify_all()
+
+    def leave(self, page: str) -> None:
+        """Forget what a page showed."""
+        with self._changed:
+            if self._screens.pop(page, None) is not None:
+                self._look_again()
+                self._changed.notify_all()
 
     def values_at(self, longitude: float, latitude: float) -> dict[str, Future[Value]]:
         """Return the stored values of every view's pixel at a place, to come."""
@@ -230,14 +245,17 @@ class Board:
             if job.spots is None:
                 self._plan(job)
             with self._changed:
-                have, missing = dict(job.have), bool(job.missing)
-            told = picture(job, have, missing=missing)
+                self._seek(job)
+                have, state = dict(job.have), job.state
+                if state is State.SEEN:
+                    job.have.clear()  # it may be long until it is looked at again
+            told = picture(job, have, state)
         except Exception as error:  # whatever a style or a raster does, the next tile is painted
             LOGGER.debug("tile %s failed", job.tile, exc_info=True)
             job.fail(error)
             told = Picture(job.tile, State.FAILED, b"", job.message)
-        job.painted = time.monotonic()
         if told is not None:
+            job.painted = time.monotonic()
             self._say(job, told)
 
     def _plan(self, job: Job) -> None:
@@ -247,22 +265,14 @@ class Board:
             if planned.keys is None:
                 job.have = dict(self._queue.kept_of(planned.blocks, planned.area))
                 job.final, job.message = hint(job.view, planned.area, job.have)
-                return
-            for key in planned.keys:
-                values = self._queue.kept(key)
-                if values is None:
-                    job.missing.add(key)
-                else:
-                    job.have[key.block] = values
-            if self._jobs.get(job.tile) is job:
-                self._queue.ask(job, job.missing)
-                self._changed.notify_all()
+            else:
+                job.keys, job.owners = planned.keys, planned.owners
 
     def _say(self, job: Job, told: Picture) -> None:
         with self._changed:
             if self._jobs.get(job.tile) is not job or self._closed:
                 return
-            if told.state is not State.PARTIAL:
+            if told.state not in {State.PARTIAL, State.SEEN}:
                 self._drop(job.tile)
         try:
             self._tell(told)
@@ -313,6 +323,24 @@ class Board:
     def _begin(self, tile: TileId, view: View) -> None:
         self._jobs[tile] = Job(tile, view, self._away(tile, view))
         self._unplanned[tile] = None
+
+    def _seek(self, job: Job) -> None:
+        """Take blocks that are finished, and wait for those that are not and are on a screen."""
+        if job.final is not None or self._jobs.get(job.tile) is not job:
+            return
+        wanted = job.wanted(self._screens.values())
+        self._queue.let_go(job, job.missing - wanted)
+        for key in job.keys:
+            if key.block not in job.have and (values := self._queue.kept(key)) is not None:
+                job.have[key.block] = values
+        job.missing = {key for key in wanted if key.block not in job.have}
+        self._queue.ask(job, job.missing)
+        if job.missing:
+            self._changed.notify_all()
+
+    def _look_again(self) -> None:
+        """Have tiles planned again of which the screen may show another part."""
+        self._unplanned |= {tile: None for tile, job in self._jobs.items() if job.keys}
 
     def _mark(self, waiters: Iterable[Waiter]) -> None:
         for job in _jobs(waiters):

@@ -55,6 +55,7 @@ class Canvas(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
         self.add_class("geodl-explorer")
         self._keep_place = center is not None or zoom is not None
         self._place: Place | None = None
+        self._seen: tuple[str, Place] | None = None  # by which page
         self._worker = ThreadPoolExecutor(2, "geodl-map")
         self.tiles = TileLayer(self._hear, map=f"IPY_MODEL_{self.model_id}")
         self.feed = Feed(self.tiles.tell)

@@ -65,7 +65,7 @@ def tiled(place: Place, layer: RasterLayer, feed: Feed) -> Image.Image:
     width, height = (math.ceil(side / scale) for side in place.size)
     image = Image.new("RGBA", (width, height))
     tiles = list(_tiles(layer.id, whole, left, top, width, height))
-    for tile, picture in feed.pictures(tiles, limit_s=PAINT_S).items():
+    for tile, picture in feed.pictures(place, tiles, limit_s=PAINT_S).items():
         if picture.png:
             part = Image.open(io.BytesIO(picture.png)).convert("RGBA")
             image.paste(part, (round(tile.x * TILE - left), round(tile.y * TILE - top)))

@@ -226,12 +226,12 @@ class Explorer(Canvas):
             path.write_bytes(made)
         return target
 
-    def see(self, place: Place, bounds: Bounds) -> None:
+    def see(self, place: Place, bounds: Bounds, page: str) -> None:
         """Take note of what is in view on a page."""
-        if place == self._place:
+        if (page, place) == self._seen:
             return
-        self._place = place
-        self.feed.painter.look_at(*place.middle, round(place.zoom))
+        self._seen, self._place = (page, place), place
+        self.feed.see(page, place)
         for key in list(self._live):
             self._look(key, bounds)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from geodl_lab.errors import CancelledError
 from geodl_lab.maps.painter import Painter
+from geodl_lab.maps.places import Place
 from geodl_lab.maps.tiles import Picture, State, TileId
 from geodl_lab.maps.views import View
 
@@ -51,6 +52,10 @@ class Feed:
                 del self._waiting[tile]
         self.painter.hide(key)
 
+    def see(self, token: str, place: Place) -> None:
+        """Take note of what a page shows."""
+        self.painter.look_at(*place.middle, place.zoom, page=token, screen=place.screen)
+
     def want(self, token: str, tiles: Iterable[TileId]) -> None:
         """Queue tiles for a page."""
         for tile in tiles:
@@ -71,13 +76,16 @@ class Feed:
                 self.painter.drop(tile)
 
     def leave(self, token: str) -> None:
-        """Let go of all that a page waits for."""
+        """Let go of all that a page waits for, and of what it shows."""
+        self.painter.leave(token)
         with self._lock:
             held = [tile for tile, pages in self._waiting.items() if token in pages]
         self.drop(token, held)
 
-    def pictures(self, tiles: Iterable[TileId], *, limit_s: float) -> dict[TileId, Picture]:
-        """Return final pictures of tiles, as a page would get them.
+    def pictures(
+        self, place: Place, tiles: Iterable[TileId], *, limit_s: float
+    ) -> dict[TileId, Picture]:
+        """Return pictures of tiles, as a page that shows a place would get them.
 
         Raises
         ------
@@ -88,13 +96,14 @@ class Feed:
         token = f"pictures-{threading.get_ident()}"
         with self._lock:
             self._kept |= dict.fromkeys(tiles)
+        self.see(token, place)
         self.want(token, tiles)
         with self._lock:
             while any(self._kept.get(tile) is None for tile in tiles):
                 if not self._lock.wait(deadline - time.monotonic()):
                     break
             found = {tile: self._kept.pop(tile, None) for tile in tiles}
-        self.drop(token, tiles)
+        self.leave(token)
         done = {tile: picture for tile, picture in found.items() if picture is not None}
         if len(done) < len(found):
             raise CancelledError(
@@ -111,7 +120,8 @@ class Feed:
         tile = picture.tile
         if picture.state is not State.PARTIAL:
             with self._lock:
-                self._waiting.pop(tile, None)
+                if picture.state is not State.SEEN:
+                    self._waiting.pop(tile, None)
                 if tile in self._kept:
                     self._kept[tile] = picture
                     self._lock.notify_all()

@@ -38,7 +38,7 @@ def bye(explorer: Explorer, said: Message) -> None:
 
 def seen(explorer: Explorer, said: Message) -> None:
     """Take note of what is in view."""
-    explorer.see(_place(explorer, said), tuple(said["bounds"]))
+    explorer.see(_place(explorer, said), tuple(said["bounds"]), said["token"])
 
 
 def tiles(explorer: Explorer, said: Message) -> None:

@@ -16,6 +16,7 @@ import pyproj
 import shapely
 
 from geodl_lab.errors import OptionError, first_line
+from geodl_lab.maps.tiles import Screen
 
 DEGREES = "EPSG:4326"
 MOST_LATITUDE = 85.0511  # where the square map of the web ends
@@ -59,6 +60,12 @@ class Place:
         corners = np.array([[x, y + self.size[1]], [x + self.size[0], y]])
         (west, south), (east, north) = from_pixels(corners, self.zoom, plane=self.plane).tolist()
         return west, south, east, north
+
+    @property
+    def screen(self) -> Screen:
+        """The same in points of the whole map; Leaflet puts the corner on a whole one."""
+        left, top = (math.floor(side + 0.5) for side in self.corner)
+        return Screen(self.zoom, left, top, left + self.size[0], top + self.size[1])
 
     def on_screen(self, points: np.ndarray) -> np.ndarray:
         """Return x and y (down) in pixels of the screen of points (n, 2) as Leaflet counts."""

@@ -7,8 +7,10 @@ import pytest
 from geodl_lab.errors import CancelledError
 from geodl_lab.maps import feed as feed_module
 from geodl_lab.maps.feed import Feed
-from geodl_lab.maps.tiles import Picture, State, TileId
+from geodl_lab.maps.places import Place
+from geodl_lab.maps.tiles import Picture, Screen, State, TileId
 
+PLACE = Place((0.0, 0.0), 3, (256, 256))
 ONE, TWO = TileId("a", 3, 1, 2), TileId("b", 3, 1, 2)
 
 
@@ -26,6 +28,12 @@ class FakePainter:
 
     def hide(self, key):
         self.asked.append(("hide", key))
+
+    def look_at(self, longitude, latitude, zoom, *, page, screen):
+        self.asked.append(("look", page, screen))
+
+    def leave(self, page):
+        self.asked.append(("leave", page))
 
 
 @pytest.fixture
@@ -76,12 +84,27 @@ def test_pictures_waits_for_the_final_one(feed):
         feed.painter.tell(Picture(ONE, State.DONE, b"whole"))
 
     threading.Timer(0.02, paint).start()
-    assert feed.pictures([ONE], limit_s=10)[ONE].png == b"whole"
+    assert feed.pictures(PLACE, [ONE], limit_s=10)[ONE].png == b"whole"
+
+
+def test_a_picture_of_what_is_on_the_screen_is_enough(feed):
+    feed.want("page", [ONE])
+    whole = Screen(3, 896, 896, 1152, 1152)
+
+    def paint():
+        feed.painter.tell(Picture(ONE, State.SEEN, b"part"))
+
+    threading.Timer(0.02, paint).start()
+    assert feed.pictures(PLACE, [ONE], limit_s=10)[ONE].png == b"part"
+    looked, left = feed.painter.asked[1], feed.painter.asked[-1]
+    assert looked == ("look", left[1], whole) and left[0] == "leave"
+    feed.drop("page", [ONE])
+    assert feed.painter.asked[-1] == ("drop", ONE)  # the page waited for more
 
 
 def test_pictures_that_do_not_come_are_given_up(feed):
     with pytest.raises(CancelledError, match="the map was not painted in 0 s; wait until"):
-        feed.pictures([ONE], limit_s=0.01)
+        feed.pictures(PLACE, [ONE], limit_s=0.01)
     assert feed.painter.asked[-1] == ("drop", ONE)
 
 

@@ -52,10 +52,11 @@ class TileLayer {
     if (!tile) return;
     this.tiles.delete(key);
     if (tile.url) URL.revokeObjectURL(tile.url);
-    if (!this.settled(tile)) this.stage.ask("drop", tile.name);
+    if (tile.state === "seen" || !this.settled(tile)) this.stage.ask("drop", tile.name);
     this.stage.status.update();
   }
 
+  // Nothing more comes, or nothing until the map moves ("seen").
   settled(tile) {
     return tile.state !== "waiting" && tile.state !== "partial";
   }
