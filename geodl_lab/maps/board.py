@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 
+import numpy as np
+
 from geodl_lab import settings
 from geodl_lab.errors import CancelledError
 from geodl_lab.grid import Window
@@ -131,6 +133,15 @@ class Board:
             self._start()
             self._changed.notify_all()
         return answers
+
+    def finished(self, key: str) -> list[np.ndarray]:
+        """Return the values of a view's finished blocks."""
+        with self._changed:
+            view = self._views.get(key)
+            if view is None:
+                return []
+            whole = Window(0, 0, *view.blocks.shape_yx)
+            return [values for _, values in self._queue.kept_of(view.blocks, whole)]
 
     def close(self) -> None:
         """Let the threads end."""

@@ -85,7 +85,7 @@ def drawn(place: Place, layer: ObjectLayer) -> Image.Image:
     image = Image.new("RGBA", place.size)
     pen = ImageDraw.Draw(image)
     labels = layer.frame.get("label", [""] * len(layer.frame))
-    for shape, label in zip(map_geometries(layer.frame), labels, strict=True):
+    for shape, label in zip(map_geometries(layer.frame, up=layer.up), labels, strict=True):
         color = layer.colors.get(str(label), PLAIN)
         for part in shapely.get_parts(shape):
             _draw_part(pen, place.on_screen(shapely.get_coordinates(part)), part, color)

@@ -13,6 +13,7 @@ import xarray as xr
 from geodl_lab.checks import is_number
 from geodl_lab.errors import OptionError, first_line
 from geodl_lab.maps.canvas import Canvas
+from geodl_lab.maps.frames import Frame
 from geodl_lab.maps.layers import Layer, ObjectLayer, RasterLayer
 from geodl_lab.maps.live_objects import LiveObjects
 from geodl_lab.maps.places import Bounds, Place
@@ -127,6 +128,7 @@ class Explorer(Canvas):
             self.tiles.split = None
         if isinstance(layer, RasterLayer):
             self.feed.hide(layer.id)
+            self.late.forget(layer.id)
         if layer.id in self._live:
             self._live.pop(layer.id).close()
 
@@ -244,16 +246,19 @@ class Explorer(Canvas):
     def _add_raster(
         self, data: xr.DataArray | xr.Dataset, key: str, name: str, looks: dict[str, Any]
     ) -> Explorer:
-        self._enter(as_raster(data).crs is None)
+        raster = as_raster(data)
+        self._enter(Frame(raster.crs, raster.transform, raster.shape_yx).plane)
         layer = _made(raster_layer, data, key, name, looks=looks)
         self.feed.show(key, layer.view)
-        return self._put(layer)
+        self._put(layer)
+        self.late.begin(layer, looks.get("bands"))
+        return self
 
     def _add_objects(
         self, frame: geopandas.GeoDataFrame, key: str, name: str, looks: dict[str, Any]
     ) -> Explorer:
         self._enter(frame.crs is None)
-        bounds, colors = frame_bounds(frame), frame_colors(frame)
+        bounds, colors = frame_bounds(frame, up=self.up), frame_colors(frame)
         return self._put(
             _made(
                 ObjectLayer,
@@ -263,6 +268,7 @@ class Explorer(Canvas):
                 bounds=bounds,
                 frame=frame,
                 colors=colors,
+                up=self.up,
             )
         )
 
@@ -270,7 +276,7 @@ class Explorer(Canvas):
         self, data: Any, model: Model, key: str, name: str | None, looks: dict[str, Any]
     ) -> Explorer:
         """Show what a model says of what is in view."""
-        seen = {"visible", "opacity", "bands"} & looks.keys()
+        seen = {"visible", "opacity", "bands", "stretch"} & looks.keys()
         own = {option: looks.pop(option) for option in seen}
         name = self.stack.free(name or model.name)
         if model.package.task == "detect":
@@ -288,13 +294,14 @@ class Explorer(Canvas):
         live = LiveObjects(
             data, model, found=found, progress=self._progress(key), failed=self._complain, **options
         )  # fmt: skip
-        self._enter(live.run.raster.crs is None)
+        self._enter(live.plane)
         bounds = live.bounds
         colors = label_colors([label.name for label in live.model.package.classes])
         nothing = live.nothing
         layer = _made(
-            ObjectLayer, looks=own, id=key, name=name, bounds=bounds, frame=nothing, colors=colors
-        )
+            ObjectLayer, looks=own, id=key, name=name, bounds=bounds, frame=nothing, colors=colors,
+            up=live.up,
+        )  # fmt: skip
         self._put(layer)
         self._live[key] = live
         if self._place is not None:

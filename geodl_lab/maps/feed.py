@@ -14,7 +14,7 @@ from typing import Any
 from geodl_lab.errors import CancelledError
 from geodl_lab.maps.painter import Painter
 from geodl_lab.maps.places import Place
-from geodl_lab.maps.tiles import Picture, State, TileId
+from geodl_lab.maps.tiles import Picture, Progress, State, TileId
 from geodl_lab.maps.views import View
 
 PROGRESS_S = 0.1
@@ -31,10 +31,12 @@ class Feed:
     ----------
     tell
         Sends a message to all pages.
+    counted
+        Called from a thread of the painter with blocks waiting and blocks computed so far.
     """
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self, tell: Tell, counted: Progress | None = None) -> None:
+        self._tell, self._counted = tell, counted
         self._lock = threading.Condition()
         self._waiting: dict[TileId, set[str]] = {}
         self._kept: dict[TileId, Picture | None] = {}  # for who waits in `pictures`
@@ -129,6 +131,8 @@ class Feed:
 
     def _progress(self, waiting: int, computed: int) -> None:
         """Say how far this round is; a round begins when something waits again."""
+        if self._counted is not None:
+            self._counted(waiting, computed)
         if not waiting and computed == self._computed:
             self._before = computed
         now, self._computed = time.monotonic(), computed

@@ -119,8 +119,17 @@ class LiveObjects:
     @property
     def bounds(self) -> Bounds:
         """Where the raster lies."""
-        raster = self.run.raster
-        return Frame(raster.crs, raster.transform, raster.shape_yx).bounds
+        return self._frame.bounds
+
+    @property
+    def plane(self) -> bool:
+        """Whether the raster lies on the plane of a photo."""
+        return self._frame.plane
+
+    @property
+    def up(self) -> bool:
+        """Whether y goes up in the raster."""
+        return self._frame.up
 
     def look_at(self, bounds: Bounds) -> None:
         """Say what is in view; returns at once."""
@@ -133,6 +142,11 @@ class LiveObjects:
         with self._turn:
             self._closed = True
             self._turn.notify()
+
+    @property
+    def _frame(self) -> Frame:
+        raster = self.run.raster
+        return Frame(raster.crs, raster.transform, raster.shape_yx)
 
     def _serve(self) -> None:
         while (bounds := self._next()) is not None:
@@ -190,7 +204,7 @@ class LiveObjects:
                 (np.full(9, east), south + steps * (north - south)),
             )
         ])  # fmt: skip
-        left, bottom, right, top = bounds_of(from_map(rim, self.run.grid.crs))
+        left, bottom, right, top = bounds_of(from_map(rim, self.run.grid.crs, up=self.up))
         x0, y0, x1, y1 = self.run.raster.bounds
         left, bottom, right, top = max(left, x0), max(bottom, y0), min(right, x1), min(top, y1)
         return (left, bottom, right, top) if left < right and bottom < top else None

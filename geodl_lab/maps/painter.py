@@ -111,6 +111,10 @@ class Painter:
         """
         return self._board.values_at(longitude, latitude)
 
+    def finished(self, key: str) -> list[np.ndarray]:
+        """Return the values (channel, y, x) of a view's blocks that are computed and kept."""
+        return self._board.finished(key)
+
     def close(self) -> None:
         """Stop the threads; what runs is cancelled before its next forward."""
         self._end()

@@ -1,7 +1,8 @@
 """Where things lie on a map: raster CRS, degrees or the plane of a photo, and pixels of a screen.
 
 Leaflet counts in (longitude, latitude); on the plane of a photo these are x and -y in pixels, as
-Leaflet's y goes up and rows go down.
+Leaflet's y goes up and rows go down. Where y of the plane goes up too (``up``: a raster without a
+CRS that has a transform) they are x and y.
 """
 
 from __future__ import annotations
@@ -115,17 +116,17 @@ def crs_text(crs: Any) -> str:
     return str(wkt)
 
 
-def to_map(points: np.ndarray, crs: Any) -> np.ndarray:
-    """Return points (n, 2) of a CRS, or pixels where it is None, as Leaflet counts."""
+def to_map(points: np.ndarray, crs: Any, *, up: bool = False) -> np.ndarray:
+    """Return points (n, 2) of a CRS, or of the plane where it is None, as Leaflet counts."""
     if crs is None:
-        return np.asarray(points, dtype=float) * (1, -1)
+        return np.asarray(points, dtype=float) * (1, 1 if up else -1)
     return np.stack(transformer(crs_text(crs), DEGREES).transform(*np.transpose(points)), axis=1)
 
 
-def from_map(points: np.ndarray, crs: Any) -> np.ndarray:
-    """Return points (n, 2) as Leaflet counts in a CRS, or in pixels where it is None."""
+def from_map(points: np.ndarray, crs: Any, *, up: bool = False) -> np.ndarray:
+    """Return points (n, 2) as Leaflet counts in a CRS, or on the plane where it is None."""
     if crs is None:
-        return np.asarray(points, dtype=float) * (1, -1)
+        return np.asarray(points, dtype=float) * (1, 1 if up else -1)
     return np.stack(transformer(DEGREES, crs_text(crs)).transform(*np.transpose(points)), axis=1)
 
 
@@ -148,6 +149,6 @@ def fitting(bounds: Bounds, size: tuple[int, int], *, plane: bool) -> Place:
     return Place((middle[0], middle[1]), min(zoom, 22), size, plane)
 
 
-def geometry_to(geometry: shapely.Geometry, crs: Any) -> shapely.Geometry:
-    """Return a geometry as Leaflet counts in a CRS, or in pixels where it is None."""
-    return shapely.transform(geometry, lambda points: from_map(points, crs))
+def geometry_to(geometry: shapely.Geometry, crs: Any, *, up: bool = False) -> shapely.Geometry:
+    """Return a geometry as Leaflet counts in a CRS, or on the plane where it is None."""
+    return shapely.transform(geometry, lambda points: from_map(points, crs, up=up))

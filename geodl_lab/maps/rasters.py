@@ -16,10 +16,12 @@ from geodl_lab.maps.views import View, view_of
 from geodl_lab.pixels import classify, regress
 from geodl_lab.raster import Raster, as_raster
 from geodl_lab.runtime import Model
-from geodl_lab.styles import Classes, style_of
+from geodl_lab.styles import Classes, Unstretched, style_of
 
 CHUNK = 2048
 """Side in pixels of the chunks of a raster that was not lazy."""
+
+READING = "its values are being read to choose its colours"
 
 ROWS_AT_ONCE = 2**22
 """Pixels whose classes are looked up at one time: bounds the memory."""
@@ -59,6 +61,8 @@ def raster_layer(
     view = view_of(data, name=name, bands=bands, stretch=stretch)
     choice = names[bands[0] - 1] if names and bands is not None and len(bands) == 1 else ""
     present = present_in(raster) if isinstance(view.style, Classes) else None
+    if isinstance(view.style, Unstretched) and not view.blocks.costly:
+        looks = {"hint": READING, **looks}
     return RasterLayer(
         id=key, name=name, bounds=view.frame.bounds, data=raster.array, view=view,
         choices=names, choice=choice, present=present, **looks,

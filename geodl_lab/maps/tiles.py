@@ -80,8 +80,8 @@ class Picture:
 
 
 Tell = Callable[[Picture], None]
-"""Called from a worker thread: PARTIAL pictures as blocks finish, SEEN when all that is on the screen
-is there, then one that is final."""
+"""Called from a worker thread: PARTIAL pictures as blocks finish, SEEN when the screen has all
+of it, then one that is final."""
 
 Progress = Callable[[int, int], None]
 """Called from a worker thread with blocks waiting and blocks computed so far."""

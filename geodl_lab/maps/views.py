@@ -15,7 +15,7 @@ from geodl_lab.grid import Window
 from geodl_lab.maps.blocks import ArrayBlocks, ModelBlocks, Overview
 from geodl_lab.maps.frames import Frame
 from geodl_lab.raster import Raster, as_raster
-from geodl_lab.styles import Classes, Style, style_of
+from geodl_lab.styles import Classes, Style, Unstretched, looks_at_values, style_of
 from geodl_lab.windowed import needs_model, windowed_of
 
 OVERVIEWS = (8, 32, 128, 512)
@@ -140,7 +140,8 @@ def view_of(
     name
         In the list of layers; default the raster's own name.
     bands, stretch
-        As in `geodl_lab.styles.style_of`.
+        As in `geodl_lab.styles.style_of`. Of a lazy raster that would have to look at values the
+        style is `Unstretched`, as that may take long.
 
     Raises
     ------
@@ -148,7 +149,8 @@ def view_of(
         If ``data`` is no raster, or has no such bands.
     """
     raster = as_raster(data)
-    style = style_of(data, bands=bands, stretch=stretch)
+    late = raster.lazy and looks_at_values(data, bands=bands, stretch=stretch)
+    style = Unstretched() if late else style_of(data, bands=bands, stretch=stretch)
     windowed = None if isinstance(data, xr.Dataset) else windowed_of(data)
     blocks: Blocks = (
         ArrayBlocks(raster, costly=needs_model(raster.array))
