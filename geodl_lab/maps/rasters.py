@@ -12,6 +12,7 @@ import xarray as xr
 
 from geodl_lab.errors import ModelError
 from geodl_lab.maps.layers import RasterLayer
+from geodl_lab.maps.places import MOST_LATITUDE, Bounds
 from geodl_lab.maps.views import View, view_of
 from geodl_lab.pixels import classify, regress
 from geodl_lab.raster import Raster, as_raster
@@ -22,6 +23,8 @@ CHUNK = 2048
 """Side in pixels of the chunks of a raster that was not lazy."""
 
 READING = "its values are being read to choose its colours"
+
+BEYOND = "it lies nearer to a pole than this map reaches (85 degrees); call .dl.plot() to see it"
 
 ROWS_AT_ONCE = 2**22
 """Pixels whose classes are looked up at one time: bounds the memory."""
@@ -63,10 +66,17 @@ def raster_layer(
     present = present_in(raster) if isinstance(view.style, Classes) else None
     if isinstance(view.style, Unstretched) and not view.blocks.costly:
         looks = {"hint": READING, **looks}
+    if not view.frame.plane and beyond(view.frame.bounds):
+        looks = {"hint": BEYOND, **looks}
     return RasterLayer(
         id=key, name=name, bounds=view.frame.bounds, data=raster.array, view=view,
         choices=names, choice=choice, present=present, **looks,
     )  # fmt: skip
+
+
+def beyond(bounds: Bounds) -> bool:
+    """Tell whether something lies where the square map of the web does not reach."""
+    return bounds[1] > MOST_LATITUDE or bounds[3] < -MOST_LATITUDE
 
 
 def present_in(raster: Raster) -> frozenset[int] | None:

@@ -150,7 +150,7 @@ def plan_tile(view: View, tile: TileId) -> Planned:
     area = _divided(spots.area, factor)
     if not area:
         return Planned(spots, blocks, factor, area, ())
-    if blocks.costly and spots.step > LARGEST_STEP:
+    if spots.step > (LARGEST_STEP if blocks.costly else view.farthest):
         return Planned(spots, blocks, factor, area, None)
     found = blocks.blocks(area)
     if not blocks.costly:
@@ -195,7 +195,8 @@ def hint(view: View, area: Window, have: Iterable[Window]) -> tuple[State, str]:
     parts = [block.intersect(area) for block in have]
     if sum(part.height * part.width for part in parts) == area.height * area.width:
         return State.DONE, ""
-    return State.HINT, f"Zoom in to run {view.name}: from here it would be too much to compute."
+    what, much = ("run", "compute") if view.blocks.costly else ("see", "read")
+    return State.HINT, f"Zoom in to {what} {view.name}: from here it would be too much to {much}."
 
 
 def picture(job: Job, have: dict[Window, np.ndarray], state: State) -> Picture | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -22,6 +23,12 @@ OVERVIEWS = (8, 32, 128, 512)
 """Pixels a pixel of an overview; those are made that are larger than `SMALLEST` pixels a side."""
 
 SMALLEST = 512
+
+FARTHEST = 8.0
+"""Raster pixels a screen point from which a raster too large to be read is not looked at."""
+
+LARGEST = 2**30
+"""Values of a raster that is not in memory up to which all of it is read for an overview."""
 
 
 class Blocks(Protocol):
@@ -84,6 +91,8 @@ class View:
         The raster made smaller, from the largest to the smallest; none where a model runs.
     channel_names
         What the channels of a block are, in order.
+    farthest
+        Raster pixels a screen point beyond which nothing is read.
     """
 
     name: str
@@ -93,6 +102,7 @@ class View:
     style: Style
     overviews: tuple[Overview, ...] = ()
     channel_names: tuple[str, ...] = ()
+    farthest: float = math.inf
 
     @functools.cached_property
     def frame(self) -> Frame:
@@ -160,6 +170,7 @@ def view_of(
     return View(
         name or _name(raster), blocks, raster.crs, raster.transform, style,
         _overviews(raster, blocks, style), _channel_names(raster),
+        FARTHEST if _too_large(raster) else math.inf,
     )  # fmt: skip
 
 
@@ -173,7 +184,7 @@ def _name(raster: Raster) -> str:
 
 
 def _overviews(raster: Raster, blocks: Blocks, style: Style) -> tuple[Overview, ...]:
-    if not isinstance(blocks, ArrayBlocks) or blocks.costly:
+    if not isinstance(blocks, ArrayBlocks) or blocks.costly or _too_large(raster):
         return ()
     average, side = not isinstance(style, Classes), max(raster.shape_yx)
     return tuple(
@@ -181,6 +192,12 @@ def _overviews(raster: Raster, blocks: Blocks, style: Style) -> tuple[Overview, 
         for factor in OVERVIEWS
         if side // factor >= SMALLEST
     )
+
+
+def _too_large(raster: Raster) -> bool:
+    """Tell whether it would take too long to read all of a raster."""
+    held = isinstance(raster.array.variable._data, np.ndarray)
+    return not held and raster.array.size > LARGEST
 
 
 def _channel_names(raster: Raster) -> tuple[str, ...]:

@@ -487,3 +487,15 @@ def test_values_of_a_regression_have_a_ramp(painter, screen):
     view = view_of(lazy, stretch=(-100, 100))
     image = shown(painter, screen, view, tile_at(view, 50, 50, view.frame.native_zoom))
     assert view.style.legend.label == "height" and image.any()
+
+
+def test_of_a_raster_too_large_to_be_read_there_is_a_hint_far_out(painter, screen, monkeypatch):
+    monkeypatch.setattr(views, "LARGEST", 10**6)
+    view = view_of(make_raster((3, 700, 700)).chunk(), name="scene", stretch=(0, 255))
+    monkeypatch.setattr(type(view.blocks), "compute", None)  # nothing is read
+    tile = tile_at(view, 350, 350, view.frame.native_zoom - 4)
+    painter.show("a", view)
+    painter.want(tile)
+    (picture,) = screen.wait([tile])
+    assert picture.state is State.HINT
+    assert picture.message == "Zoom in to see scene: from here it would be too much to read."

@@ -109,7 +109,10 @@ class TileLayer {
 
   // What people should know: why there is nothing to be seen, or what went wrong.
   messages(state) {
-    const said = [...this.tiles.values()].filter((tile) => tile.state === state && tile.message);
+    const zoom = this.grid._tileZoom + this.finer; // tiles of zoom levels before may still be seen
+    const said = [...this.tiles.values()].filter(
+      (tile) => tile.state === state && tile.message && tile.name[1] === zoom,
+    );
     return new Set(said.map((tile) => tile.message));
   }
 
