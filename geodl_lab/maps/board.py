@@ -39,6 +39,9 @@ from geodl_lab.maps.views import Blocks, View
 
 LOGGER = logging.getLogger("geodl_lab")
 
+REST_BYTES = 64 * 2**20
+"""Most bytes of blocks that are kept when no page shows the map: enough for a reload of one."""
+
 PARTIAL_EVERY = 0.15
 """Seconds between two pictures of one tile that are not its last: painting takes time too."""
 
@@ -66,6 +69,7 @@ class Board:
         self._moved = False
         self._told = (0, 0)
         self._threads: list[threading.Thread] = []
+        self._shift = 0  # threads of earlier ones end
         self._closed = False
 
     def show(self, key: str, view: View) -> None:
@@ -134,6 +138,16 @@ class Board:
             self._changed.notify_all()
         return answers
 
+    def rest(self) -> None:
+        """End the threads until a tile is wanted, and keep little, as nobody looks."""
+        with self._changed:
+            if self._jobs or self._queue.waiting:
+                return
+            self._shift += 1
+            self._threads = []
+            self._queue.shrink(REST_BYTES)
+            self._changed.notify_all()
+
     def finished(self, key: str) -> list[np.ndarray]:
         """Return the values of a view's finished blocks."""
         with self._changed:
@@ -156,25 +170,30 @@ class Board:
     def _start(self) -> None:
         if self._threads or self._closed:
             return
-        loops: list[Callable[[], None]] = [self._paint_loop, self._cheap_loop, self._cheap_loop]
+        loops: list[Callable[[int], None]] = [self._paint_loop, self._cheap_loop, self._cheap_loop]
         loops += [self._costly_loop] * max(2, settings.cores())
         for index, loop in enumerate(loops):
-            thread = threading.Thread(target=loop, name=f"geodl-map-{index}", daemon=True)
+            thread = threading.Thread(
+                target=loop, args=(self._shift,), name=f"geodl-map-{index}", daemon=True
+            )
             self._threads.append(thread)
             thread.start()
 
-    def _cheap_loop(self) -> None:
-        while (key := self._next_block(costly=False)) is not None:
+    def _cheap_loop(self, shift: int) -> None:
+        while (key := self._next_block(shift, costly=False)) is not None:
             self._run(key)
 
-    def _costly_loop(self) -> None:
-        while (key := self._next_block(costly=True)) is not None:
+    def _costly_loop(self, shift: int) -> None:
+        while (key := self._next_block(shift, costly=True)) is not None:
             self._run(key)
 
-    def _next_block(self, *, costly: bool) -> Key | None:
+    def _over(self, shift: int) -> bool:
+        return self._closed or shift != self._shift
+
+    def _next_block(self, shift: int, *, costly: bool) -> Key | None:
         """Wait for a block to compute; None when it is time to end."""
         with self._changed:
-            while not self._closed:
+            while not self._over(shift):
                 key = self._queue.take(costly=costly, order=self._order)
                 if key is not None:
                     return key
@@ -214,17 +233,17 @@ class Board:
 
     # ---- the thread that plans and paints
 
-    def _paint_loop(self) -> None:
+    def _paint_loop(self, shift: int) -> None:
         while True:
             with self._changed:
-                while not (self._closed or self._moved or self._told != self._progress()):
+                while not (self._over(shift) or self._moved or self._told != self._progress()):
                     job, wait = self._next_job()
                     if job is not None:
                         break
                     self._changed.wait(wait)
                 else:
                     job = None
-                if self._closed:
+                if self._over(shift):
                     return
                 moved, self._moved = self._moved, False
             if moved:

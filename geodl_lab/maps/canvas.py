@@ -133,6 +133,12 @@ class Canvas(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
         drawn = self.drawn("EPSG:4326")
         return contents(kind, place, self.stack.all(), self.feed, drawn)
 
+    def leave(self, page: str) -> None:
+        """Let a page go; without pages no thread is left."""
+        self.feed.leave(page)
+        done, self._worker = self._worker, ThreadPoolExecutor(2, "geodl-map")
+        done.shutdown(wait=False)
+
     def close(self) -> None:
         """Take the map away and stop its threads."""
         self.feed.close()

@@ -38,6 +38,7 @@ class Feed:
     def __init__(self, tell: Tell, counted: Progress | None = None) -> None:
         self._tell, self._counted = tell, counted
         self._lock = threading.Condition()
+        self._pages: set[str] = set()
         self._waiting: dict[TileId, set[str]] = {}
         self._kept: dict[TileId, Picture | None] = {}  # for who waits in `pictures`
         self._before = self._computed = self._told = 0.0
@@ -56,6 +57,8 @@ class Feed:
 
     def see(self, token: str, place: Place) -> None:
         """Take note of what a page shows."""
+        with self._lock:
+            self._pages.add(token)
         self.painter.look_at(*place.middle, place.zoom, page=token, screen=place.screen)
 
     def want(self, token: str, tiles: Iterable[TileId]) -> None:
@@ -78,11 +81,15 @@ class Feed:
                 self.painter.drop(tile)
 
     def leave(self, token: str) -> None:
-        """Let go of all that a page waits for, and of what it shows."""
+        """Let go of all that a page waits for, and of what it shows; rest after the last."""
         self.painter.leave(token)
         with self._lock:
             held = [tile for tile, pages in self._waiting.items() if token in pages]
+            self._pages.discard(token)
+            empty = not self._pages
         self.drop(token, held)
+        if empty:
+            self.painter.rest()
 
     def pictures(
         self, place: Place, tiles: Iterable[TileId], *, limit_s: float

@@ -24,6 +24,9 @@ from geodl_lab.options import make_options
 from geodl_lab.runs import Run, prepare, provenance
 from geodl_lab.runtime import Model
 
+IDLE_S = 20.0
+"""Seconds without a new view after which the thread ends, until the next."""
+
 MOST_WINDOWS = 64
 """Windows in view from which on nothing is run."""
 
@@ -108,8 +111,7 @@ class LiveObjects:
         self._turn = threading.Condition()
         self._wanted: Bounds | None = None
         self._closed = False
-        self._thread = threading.Thread(target=self._serve, name="geodl-live-objects", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     @property
     def nothing(self) -> geopandas.GeoDataFrame:
@@ -135,6 +137,10 @@ class LiveObjects:
         """Say what is in view; returns at once."""
         with self._turn:
             self._wanted = bounds
+            if self._thread is None and not self._closed:
+                name = "geodl-live-objects"
+                self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+                self._thread.start()
             self._turn.notify()
 
     def close(self) -> None:
@@ -160,12 +166,14 @@ class LiveObjects:
                 self._failed(f"the detector failed ({type(error).__name__}: {error})")
 
     def _next(self) -> Bounds | None:
-        """Wait for a view; return it, or None at the end."""
+        """Wait for a view; return it, or None at the end, or when none comes for long."""
         with self._turn:
-            while self._wanted is None and not self._closed:
-                self._turn.wait()
+            self._turn.wait_for(lambda: self._wanted is not None or self._closed, IDLE_S)
             bounds, self._wanted = self._wanted, None
-            return None if self._closed else bounds
+            if bounds is None or self._closed:
+                self._thread = None
+                return None
+            return bounds
 
     def _moved_on(self) -> bool:
         return self._wanted is not None or self._closed

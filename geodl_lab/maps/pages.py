@@ -33,7 +33,7 @@ def hello(explorer: Explorer, said: Message) -> None:
 
 def bye(explorer: Explorer, said: Message) -> None:
     """Let a page go that is closed."""
-    explorer.feed.leave(said["token"])
+    explorer.leave(said["token"])
 
 
 def seen(explorer: Explorer, said: Message) -> None:

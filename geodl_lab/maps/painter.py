@@ -111,6 +111,10 @@ class Painter:
         """
         return self._board.values_at(longitude, latitude)
 
+    def rest(self) -> None:
+        """End the threads until something is wanted again, and keep little, as nobody looks."""
+        self._board.rest()
+
     def finished(self, key: str) -> list[np.ndarray]:
         """Return the values (channel, y, x) of a view's blocks that are computed and kept."""
         return self._board.finished(key)

@@ -35,6 +35,9 @@ class FakePainter:
     def leave(self, page):
         self.asked.append(("leave", page))
 
+    def rest(self):
+        self.asked.append(("rest",))
+
 
 @pytest.fixture
 def told():
@@ -59,8 +62,12 @@ def test_a_tile_on_two_pages_is_dropped_with_the_last(feed):
 def test_a_page_that_leaves_drops_only_its_own(feed):
     feed.want("page 1", [ONE, TWO])
     feed.want("page 2", [TWO])
+    feed.see("page 2", PLACE)
     feed.leave("page 1")
-    assert [tile for what, tile in feed.painter.asked if what == "drop"] == [ONE]
+    assert ("rest",) not in feed.painter.asked
+    assert [asked for asked in feed.painter.asked if asked[0] == "drop"] == [("drop", ONE)]
+    feed.leave("page 2")
+    assert feed.painter.asked[-1] == ("rest",)
 
 
 def test_a_tile_that_is_painted_is_dropped_by_nobody(feed):
@@ -96,7 +103,7 @@ def test_a_picture_of_what_is_on_the_screen_is_enough(feed):
 
     threading.Timer(0.02, paint).start()
     assert feed.pictures(PLACE, [ONE], limit_s=10)[ONE].png == b"part"
-    looked, left = feed.painter.asked[1], feed.painter.asked[-1]
+    looked, left = feed.painter.asked[1], feed.painter.asked[-2]
     assert looked == ("look", left[1], whole) and left[0] == "leave"
     feed.drop("page", [ONE])
     assert feed.painter.asked[-1] == ("drop", ONE)  # the page waited for more
@@ -105,7 +112,7 @@ def test_a_picture_of_what_is_on_the_screen_is_enough(feed):
 def test_pictures_that_do_not_come_are_given_up(feed):
     with pytest.raises(CancelledError, match="the map was not painted in 0 s; wait until"):
         feed.pictures(PLACE, [ONE], limit_s=0.01)
-    assert feed.painter.asked[-1] == ("drop", ONE)
+    assert feed.painter.asked[-2] == ("drop", ONE)
 
 
 def test_progress_counts_a_round_from_its_beginning(feed, told, monkeypatch):

@@ -449,6 +449,20 @@ def test_no_thread_is_left(how, screen, model):
         assert not thread.is_alive()
 
 
+def test_threads_rest_while_nobody_looks_and_come_back(painter, screen, model, counted):
+    view = view_of(classify(make_raster((1, 300, 300)).chunk(), model))
+    tile = tile_at(view, 100, 100, view.frame.native_zoom)
+    shown(painter, screen, view, tile)
+    threads, ran = painter._board._threads, counted.calls
+    painter.rest()
+    for thread in threads:
+        thread.join(WAIT)
+        assert not thread.is_alive()
+    screen.final.clear()
+    painter.want(tile)
+    assert pixels(screen.wait([tile])[0]).any() and counted.calls == ran
+
+
 def test_the_object_that_is_told_can_be_dropped():
     screen = Page()
     screen.painter = Painter(screen.tell)
