@@ -155,6 +155,20 @@ class Classes:
 
 
 @dataclass(frozen=True)
+class Unstretched:
+    """Nothing is shown before it is known which values become which colours."""
+
+    @property
+    def legend(self) -> None:
+        """None: there is nothing to say yet."""
+        return None
+
+    def rgba(self, values: np.ndarray) -> np.ndarray:
+        """Return transparent colours (y, x, 4), uint8, of values (channel, y, x)."""
+        return np.zeros((*values.shape[1:], 4), np.uint8)
+
+
+@dataclass(frozen=True)
 class Ramp:
     """One channel on a colour map.
 
@@ -199,6 +213,7 @@ def style_of(
     *,
     bands: Sequence[int] | None = None,
     stretch: tuple[float, float] | None = None,
+    samples: Iterable[np.ndarray] | None = None,
 ) -> TrueColor | Classes | Ramp:
     """Choose how a raster is shown.
 
@@ -214,6 +229,9 @@ def style_of(
     stretch
         Stored values that become the darkest and the brightest; None takes percentiles 2 and 98
         of each band over the whole raster (of a photo in bytes 0 and 255, of a result its range).
+    samples
+        Stored values (channel, y, x) that are looked at for percentiles; None reads a sample of
+        the whole raster.
 
     Raises
     ------
@@ -227,13 +245,26 @@ def style_of(
     if classes:
         return Classes(classes)
     chosen = _chosen(raster, bands)
-    ends = _ends(raster, chosen, stretch)
+    ends = _known_ends(raster, chosen, stretch) or percentiles(raster, chosen, samples=samples)
     if len(chosen) == 3:
         low, high = zip(*ends, strict=True)
         return TrueColor(low, high, (chosen[0], chosen[1], chosen[2]), raster.nodata)
     colormap = "viridis" if is_result(raster) else "gray"
     label = _label(raster, chosen[0])
     return Ramp(*ends[0], label, colormap, chosen[0], raster.nodata)
+
+
+def looks_at_values(
+    data: xr.DataArray | xr.Dataset,
+    *,
+    bands: Sequence[int] | None = None,
+    stretch: tuple[float, float] | None = None,
+) -> bool:
+    """Tell whether `style_of` has to look at pixels; parameters and errors are the same."""
+    raster = as_raster(data)
+    if not bands and known_classes(raster):
+        return False
+    return _known_ends(raster, _chosen(raster, bands), stretch) is None
 
 
 def known_classes(raster: Raster) -> tuple[LabelClass, ...]:
@@ -295,14 +326,17 @@ def shown_pixels(values: np.ndarray, bands: Sequence[int], nodata: float | None)
     return valid
 
 
-def percentiles(raster: Raster, bands: Sequence[int]) -> list[tuple[float, float]]:
-    """Return percentiles 2 and 98 of bands (from 0), over all of the raster.
+def percentiles(
+    raster: Raster, bands: Sequence[int], *, samples: Iterable[np.ndarray] | None = None
+) -> list[tuple[float, float]]:
+    """Return percentiles 2 and 98 of bands (from 0), over all of the raster or of some samples.
 
     Of a raster of more than about a million pixels a sample spread over all of it is looked at.
     Ends that fall together are moved half a unit apart; 0 and 1 where there is no data at all.
     """
     found = [
-        part[:, shown_pixels(part, bands, raster.nodata)][list(bands)] for part in _samples(raster)
+        part[:, shown_pixels(part, bands, raster.nodata)][list(bands)]
+        for part in (_samples(raster) if samples is None else samples)
     ]
     seen = np.concatenate(found, axis=1).astype(np.float64)  # (band, pixel)
     if not seen.size:
@@ -343,10 +377,13 @@ def _chosen(raster: Raster, bands: Sequence[int] | None) -> tuple[int, ...]:
     return tuple(int(band) - 1 for band in chosen)
 
 
-def _ends(
+def _known_ends(
     raster: Raster, bands: Sequence[int], stretch: tuple[float, float] | None
-) -> list[tuple[float, float]]:
-    """Return the stored values that become the darkest and the brightest, for each band."""
+) -> list[tuple[float, float]] | None:
+    """Return the stored values that become the darkest and the brightest, for each band.
+
+    None where pixels have to be looked at.
+    """
     if stretch is not None:
         return [_checked(stretch)] * len(bands)
     attrs = raster.array.attrs
@@ -354,7 +391,7 @@ def _ends(
         return [_apart(float(attrs["valid_min"]), float(attrs["valid_max"]))] * len(bands)
     if raster.array.dtype == np.uint8 and raster.crs is None and raster.transform.is_identity:
         return [(0.0, 255.0)] * len(bands)  # a photo has been made for eyes
-    return percentiles(raster, bands)
+    return None
 
 
 def _checked(stretch: Any) -> tuple[float, float]:

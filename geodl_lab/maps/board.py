@@ -1,9 +1,10 @@
 """What a painter works on: tiles on their way, the blocks they wait for, and its threads.
 
 Life of a tile: `want` puts it among those to plan. The painting thread plans it (which pixels,
-which blocks), paints what is finished and asks the queue for the rest. Threads of two lanes, one
-for blocks that a model runs for and one for all others, take the next block, compute it and mark
-the tiles that waited for it, which the painting thread paints. One lock guards all of it; nothing
+which blocks), paints what is finished and asks the queue for the rest that is on a screen; a tile
+that a screen cuts off is looked at again when the map moves. Threads of two lanes, one for blocks
+that a model runs for and one for all others, take the next block, compute it and mark the tiles
+that waited for it, which the painting thread paints. One lock guards all of it; nothing
 is computed, painted or told while it is held.
 """
 
@@ -14,6 +15,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+
+import numpy as np
 
 from geodl_lab import settings
 from geodl_lab.errors import CancelledError
@@ -31,10 +34,13 @@ from geodl_lab.maps.tile_jobs import (
     plan_tile,
     tiles_away,
 )
-from geodl_lab.maps.tiles import Picture, Progress, State, Tell, TileId
+from geodl_lab.maps.tiles import Picture, Progress, Screen, State, Tell, TileId
 from geodl_lab.maps.views import Blocks, View
 
 LOGGER = logging.getLogger("geodl_lab")
+
+REST_BYTES = 64 * 2**20
+"""Most bytes of blocks that are kept when no page shows the map: enough for a reload of one."""
 
 PARTIAL_EVERY = 0.15
 """Seconds between two pictures of one tile that are not its last: painting takes time too."""
@@ -59,9 +65,11 @@ class Board:
         self._dirty: dict[TileId, None] = {}
         self._middle: tuple[float, float] | None = None
         self._middles: dict[Blocks, tuple[float, float]] = {}
+        self._screens: dict[str, Screen] = {}
         self._moved = False
         self._told = (0, 0)
         self._threads: list[threading.Thread] = []
+        self._shift = 0  # threads of earlier ones end
         self._closed = False
 
     def show(self, key: str, view: View) -> None:
@@ -87,10 +95,13 @@ class Board:
     def want(self, tile: TileId) -> None:
         """Queue a tile."""
         with self._changed:
-            view = self._views.get(tile.view)
-            if view is None or tile in self._jobs or self._closed:
+            view, job = self._views.get(tile.view), self._jobs.get(tile)
+            if view is None or self._closed:
                 return
-            self._begin(tile, view)
+            if job is None:
+                self._begin(tile, view)
+            else:
+                job.told, self._unplanned[tile] = None, None  # for who did not see its pictures
             self._start()
             self._changed.notify_all()
 
@@ -100,11 +111,21 @@ class Board:
             self._drop(tile)
             self._changed.notify_all()
 
-    def look_at(self, longitude: float, latitude: float) -> None:
-        """Say where the middle of the map is."""
+    def look_at(self, longitude: float, latitude: float, page: str, screen: Screen | None) -> None:
+        """Say where the middle of the map is, and what a page shows of it."""
         with self._changed:
             self._middle, self._moved = (longitude, latitude), True
+            if screen is not None:
+                self._screens[page] = screen
+            self._look_again()
             self._changed.notify_all()
+
+    def leave(self, page: str) -> None:
+        """Forget what a page showed."""
+        with self._changed:
+            if self._screens.pop(page, None) is not None:
+                self._look_again()
+                self._changed.notify_all()
 
     def values_at(self, longitude: float, latitude: float) -> dict[str, Future[Value]]:
         """Return the stored values of every view's pixel at a place, to come."""
@@ -122,6 +143,25 @@ class Board:
         """Number of blocks that a model was run for."""
         return self._queue.windows
 
+    def rest(self) -> None:
+        """End the threads until a tile is wanted, and keep little, as nobody looks."""
+        with self._changed:
+            if self._jobs or self._queue.waiting:
+                return
+            self._shift += 1
+            self._threads = []
+            self._queue.shrink(REST_BYTES)
+            self._changed.notify_all()
+
+    def finished(self, key: str) -> list[np.ndarray]:
+        """Return the values of a view's finished blocks."""
+        with self._changed:
+            view = self._views.get(key)
+            if view is None:
+                return []
+            whole = Window(0, 0, *view.blocks.shape_yx)
+            return [values for _, values in self._queue.kept_of(view.blocks, whole)]
+
     def close(self) -> None:
         """Let the threads end."""
         with self._changed:
@@ -135,25 +175,30 @@ class Board:
     def _start(self) -> None:
         if self._threads or self._closed:
             return
-        loops: list[Callable[[], None]] = [self._paint_loop, self._cheap_loop, self._cheap_loop]
+        loops: list[Callable[[int], None]] = [self._paint_loop, self._cheap_loop, self._cheap_loop]
         loops += [self._costly_loop] * max(2, settings.cores())
         for index, loop in enumerate(loops):
-            thread = threading.Thread(target=loop, name=f"geodl-map-{index}", daemon=True)
+            thread = threading.Thread(
+                target=loop, args=(self._shift,), name=f"geodl-map-{index}", daemon=True
+            )
             self._threads.append(thread)
             thread.start()
 
-    def _cheap_loop(self) -> None:
-        while (key := self._next_block(costly=False)) is not None:
+    def _cheap_loop(self, shift: int) -> None:
+        while (key := self._next_block(shift, costly=False)) is not None:
             self._run(key)
 
-    def _costly_loop(self) -> None:
-        while (key := self._next_block(costly=True)) is not None:
+    def _costly_loop(self, shift: int) -> None:
+        while (key := self._next_block(shift, costly=True)) is not None:
             self._run(key)
 
-    def _next_block(self, *, costly: bool) -> Key | None:
+    def _over(self, shift: int) -> bool:
+        return self._closed or shift != self._shift
+
+    def _next_block(self, shift: int, *, costly: bool) -> Key | None:
         """Wait for a block to compute; None when it is time to end."""
         with self._changed:
-            while not self._closed:
+            while not self._over(shift):
                 key = self._queue.take(costly=costly, order=self._order)
                 if key is not None:
                     return key
@@ -193,17 +238,17 @@ class Board:
 
     # ---- the thread that plans and paints
 
-    def _paint_loop(self) -> None:
+    def _paint_loop(self, shift: int) -> None:
         while True:
             with self._changed:
-                while not (self._closed or self._moved or self._told != self._progress()):
+                while not (self._over(shift) or self._moved or self._told != self._progress()):
                     job, wait = self._next_job()
                     if job is not None:
                         break
                     self._changed.wait(wait)
                 else:
                     job = None
-                if self._closed:
+                if self._over(shift):
                     return
                 moved, self._moved = self._moved, False
             if moved:
@@ -235,14 +280,17 @@ class Board:
             if job.spots is None:
                 self._plan(job)
             with self._changed:
-                have, missing = dict(job.have), bool(job.missing)
-            told = picture(job, have, missing=missing)
+                self._seek(job)
+                have, state = dict(job.have), job.state
+                if state is State.SEEN:
+                    job.have.clear()  # it may be long until it is looked at again
+            told = picture(job, have, state)
         except Exception as error:  # whatever a style or a raster does, the next tile is painted
             LOGGER.debug("tile %s failed", job.tile, exc_info=True)
             job.fail(error)
             told = Picture(job.tile, State.FAILED, b"", job.message)
-        job.painted = time.monotonic()
         if told is not None:
+            job.painted = time.monotonic()
             self._say(job, told)
 
     def _plan(self, job: Job) -> None:
@@ -252,22 +300,14 @@ class Board:
             if planned.keys is None:
                 job.have = dict(self._queue.kept_of(planned.blocks, planned.area))
                 job.final, job.message = hint(job.view, planned.area, job.have)
-                return
-            for key in planned.keys:
-                values = self._queue.kept(key)
-                if values is None:
-                    job.missing.add(key)
-                else:
-                    job.have[key.block] = values
-            if self._jobs.get(job.tile) is job:
-                self._queue.ask(job, job.missing)
-                self._changed.notify_all()
+            else:
+                job.keys, job.owners = planned.keys, planned.owners
 
     def _say(self, job: Job, told: Picture) -> None:
         with self._changed:
             if self._jobs.get(job.tile) is not job or self._closed:
                 return
-            if told.state is not State.PARTIAL:
+            if told.state not in {State.PARTIAL, State.SEEN}:
                 self._drop(job.tile)
         try:
             self._tell(told)
@@ -318,6 +358,24 @@ class Board:
     def _begin(self, tile: TileId, view: View) -> None:
         self._jobs[tile] = Job(tile, view, self._away(tile, view))
         self._unplanned[tile] = None
+
+    def _seek(self, job: Job) -> None:
+        """Take blocks that are finished, and wait for those that are not and are on a screen."""
+        if job.final is not None or self._jobs.get(job.tile) is not job:
+            return
+        wanted = job.wanted(self._screens.values())
+        self._queue.let_go(job, job.missing - wanted)
+        for key in job.keys:
+            if key.block not in job.have and (values := self._queue.kept(key)) is not None:
+                job.have[key.block] = values
+        job.missing = {key for key in wanted if key.block not in job.have}
+        self._queue.ask(job, job.missing)
+        if job.missing:
+            self._changed.notify_all()
+
+    def _look_again(self) -> None:
+        """Have tiles planned again of which the screen may show another part."""
+        self._unplanned |= {tile: None for tile, job in self._jobs.items() if job.keys}
 
     def _mark(self, waiters: Iterable[Waiter]) -> None:
         for job in _jobs(waiters):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import ipyleaflet
+import numpy as np
 import shapely
 
 from geodl_lab.errors import GeodlError, first_line
@@ -15,11 +17,13 @@ from geodl_lab.maps import pages
 from geodl_lab.maps.basemaps import basemap_layer
 from geodl_lab.maps.drawing import draw_control, features_of, shape_of
 from geodl_lab.maps.feed import Feed
+from geodl_lab.maps.late_styles import LateStyles
 from geodl_lab.maps.layers import Layer, RasterLayer, as_dict
 from geodl_lab.maps.places import Bounds, Place, fitting, geometry_from, geometry_to
 from geodl_lab.maps.saving import contents
 from geodl_lab.maps.stack import Stack
 from geodl_lab.maps.tile_layer import TileLayer
+from geodl_lab.styles import Style
 
 LOGGER = logging.getLogger("geodl_lab")
 
@@ -55,9 +59,11 @@ class Canvas(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
         self.add_class("geodl-explorer")
         self._keep_place = center is not None or zoom is not None
         self._place: Place | None = None
+        self._seen: tuple[str, Place] | None = None  # by which page
         self._worker = ThreadPoolExecutor(2, "geodl-map")
         self.tiles = TileLayer(self._hear, map=f"IPY_MODEL_{self.model_id}")
-        self.feed = Feed(self.tiles.tell)
+        self.late = LateStyles(self._later, self._finished, self._styled)
+        self.feed = Feed(self.tiles.tell, self.late.counted)
         self.stack = Stack(self._publish)
         self.add(ipyleaflet.WidgetControl(widget=self.tiles, position="bottomright"))
         self._draw = draw_control()
@@ -77,6 +83,12 @@ class Canvas(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
     def plane(self) -> bool:
         """Whether the map is the plane of a photo and not the Earth."""
         return bool(self.crs["name"] == "Simple")
+
+    @property
+    def up(self) -> bool:
+        """Whether y of the plane goes up: that of the lowest raster does."""
+        rasters = [layer for layer in self.stack.all() if isinstance(layer, RasterLayer)]
+        return self.plane and bool(rasters) and rasters[0].view.frame.up
 
     @property
     def place(self) -> Place:
@@ -103,7 +115,7 @@ class Canvas(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
         shape = shape_of(self._draw.data)
         if shape is None:
             return None
-        return geometry_to(shape, None if self.plane else crs or self._first_crs())
+        return geometry_to(shape, None if self.plane else crs or self._first_crs(), up=self.up)
 
     def draw(self, shape: shapely.Geometry, crs: Any = None) -> None:
         """Put polygons on the map as if people had drawn them; they can be changed there.
@@ -121,7 +133,7 @@ class Canvas(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
             If it is no CRS.
         """
         source = None if self.plane else crs or self._first_crs()
-        self._draw.data = [*self._draw.data, *features_of(geometry_from(shape, source))]
+        self._draw.data = [*self._draw.data, *features_of(geometry_from(shape, source, up=self.up))]
 
     def area(self, crs: Any = None) -> tuple[float, float, float, float] | None:
         """Return left, bottom, right, top of what people drew, as ``area=`` takes them.
@@ -141,7 +153,14 @@ class Canvas(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
 
     def contents(self, kind: str, place: Place) -> bytes:
         """Return a file of what is at a place; see `geodl_lab.maps.saving.contents`."""
-        return contents(kind, place, self.stack.all(), self.feed, shape_of(self._draw.data))
+        drawn = self.drawn("EPSG:4326")
+        return contents(kind, place, self.stack.all(), self.feed, drawn)
+
+    def leave(self, page: str) -> None:
+        """Let a page go; without pages no thread is left."""
+        self.feed.leave(page)
+        done, self._worker = self._worker, ThreadPoolExecutor(2, "geodl-map")
+        done.shutdown(wait=False)
 
     def close(self) -> None:
         """Take the map away and stop its threads."""
@@ -186,6 +205,21 @@ class Canvas(ipyleaflet.Map):  # type: ignore[misc]  # it ships no type hints
         except Exception as error:
             LOGGER.exception("the map failed on %r", said.get("kind"))
             self._complain(f"the map could not {said.get('kind')}: {first_line(error)}")
+
+    def _later(self, call: Callable[..., None], *arguments: Any) -> None:
+        """Call something in a thread of the map; what goes wrong is said on it."""
+        self._worker.submit(self._answer, lambda *_: call(*arguments), {"kind": "choose colours"})
+
+    def _finished(self, key: str) -> list[np.ndarray]:
+        return self.feed.painter.finished(key)
+
+    def _styled(self, key: str, style: Style) -> None:
+        """Show a layer in other colours; its blocks stay, and what is computed."""
+        layer = self.stack.by_id(key)
+        if isinstance(layer, RasterLayer):
+            view = dataclasses.replace(layer.view, style=style)
+            self.feed.show(key, view)
+            self.stack.replace(key, view=view, hint="", again=True)
 
     def _complain(self, sentence: str) -> None:
         self.tiles.tell("problem", text=sentence)

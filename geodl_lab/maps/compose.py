@@ -65,7 +65,7 @@ def tiled(place: Place, layer: RasterLayer, feed: Feed) -> Image.Image:
     width, height = (math.ceil(side / scale) for side in place.size)
     image = Image.new("RGBA", (width, height))
     tiles = list(_tiles(layer.id, whole, left, top, width, height))
-    for tile, picture in feed.pictures(tiles, limit_s=PAINT_S).items():
+    for tile, picture in feed.pictures(place, tiles, limit_s=PAINT_S).items():
         if picture.png:
             part = Image.open(io.BytesIO(picture.png)).convert("RGBA")
             image.paste(part, (round(tile.x * TILE - left), round(tile.y * TILE - top)))
@@ -85,7 +85,7 @@ def drawn(place: Place, layer: ObjectLayer) -> Image.Image:
     image = Image.new("RGBA", place.size)
     pen = ImageDraw.Draw(image)
     labels = layer.frame.get("label", [""] * len(layer.frame))
-    for shape, label in zip(map_geometries(layer.frame), labels, strict=True):
+    for shape, label in zip(map_geometries(layer.frame, up=layer.up), labels, strict=True):
         color = layer.colors.get(str(label), PLAIN)
         for part in shapely.get_parts(shape):
             _draw_part(pen, place.on_screen(shapely.get_coordinates(part)), part, color)

@@ -13,6 +13,7 @@ import xarray as xr
 from geodl_lab.checks import is_number
 from geodl_lab.errors import OptionError, first_line
 from geodl_lab.maps.canvas import Canvas
+from geodl_lab.maps.frames import Frame
 from geodl_lab.maps.layers import Layer, ObjectLayer, RasterLayer
 from geodl_lab.maps.places import Bounds, Place
 from geodl_lab.maps.rasters import answer, named, raster_layer, restyled
@@ -128,6 +129,7 @@ class Explorer(Canvas):
             self.tiles.split = None
         if isinstance(layer, RasterLayer):
             self.feed.hide(layer.id)
+            self.late.forget(layer.id)
         if layer.id in self._live:
             self._live.pop(layer.id).close()
 
@@ -227,12 +229,12 @@ class Explorer(Canvas):
             path.write_bytes(made)
         return target
 
-    def see(self, place: Place, bounds: Bounds) -> None:
+    def see(self, place: Place, bounds: Bounds, page: str) -> None:
         """Take note of what is in view on a page."""
-        if place == self._place:
+        if (page, place) == self._seen:
             return
-        self._place = place
-        self.feed.painter.look_at(*place.middle, round(place.zoom))
+        self._seen, self._place = (page, place), place
+        self.feed.see(page, place)
         for key in list(self._live):
             self._look(key, bounds)
 
@@ -245,16 +247,20 @@ class Explorer(Canvas):
     def _add_raster(
         self, data: xr.DataArray | xr.Dataset, key: str, name: str, looks: dict[str, Any]
     ) -> Explorer:
-        self._enter(as_raster(data).crs is None)
+        raster = as_raster(data)
+        self._enter(Frame(raster.crs, raster.transform, raster.shape_yx).plane)
         layer = _made(raster_layer, data, key, name, looks=looks)
         self.feed.show(key, layer.view)
-        return self._put(layer)
+        self._put(layer)
+        self.late.begin(layer, looks.get("bands"))
+        return self
 
     def _add_objects(
         self, frame: geopandas.GeoDataFrame, key: str, name: str, looks: dict[str, Any]
     ) -> Explorer:
         self._enter(frame.crs is None)
-        bounds, colors = frame_bounds(frame), frame_colors(frame, taken=self._taken())
+        bounds = frame_bounds(frame, up=self.up)
+        colors = frame_colors(frame, taken=self._taken())
         return self._put(
             _made(
                 ObjectLayer,
@@ -264,6 +270,7 @@ class Explorer(Canvas):
                 bounds=bounds,
                 frame=frame,
                 colors=colors,
+                up=self.up,
             )
         )
 
@@ -274,7 +281,7 @@ class Explorer(Canvas):
         from geodl_lab.packages import open_model  # noqa: PLC0415  loads torch
 
         model = open_model(wanted)
-        seen = {"visible", "opacity", "bands"} & looks.keys()
+        seen = {"visible", "opacity", "bands", "stretch"} & looks.keys()
         own = {option: looks.pop(option) for option in seen}
         name = self.stack.free(name or model.name)
         if model.package.task == "detect":
@@ -293,14 +300,15 @@ class Explorer(Canvas):
         live = LiveObjects(
             data, model, found=found, progress=self._progress(key), failed=self._complain, **options
         )  # fmt: skip
-        self._enter(live.run.raster.crs is None)
+        self._enter(live.plane)
         bounds = live.bounds
         labels = [label.name for label in live.model.package.classes]
         colors = label_colors(labels, taken=self._taken())
         nothing = live.nothing
         layer = _made(
-            ObjectLayer, looks=own, id=key, name=name, bounds=bounds, frame=nothing, colors=colors
-        )
+            ObjectLayer, looks=own, id=key, name=name, bounds=bounds, frame=nothing, colors=colors,
+            up=live.up,
+        )  # fmt: skip
         self._put(layer)
         self._live[key] = live
         if self._place is not None:

@@ -13,7 +13,8 @@ from typing import Any
 
 from geodl_lab.errors import CancelledError
 from geodl_lab.maps.painter import Painter
-from geodl_lab.maps.tiles import Picture, State, TileId
+from geodl_lab.maps.places import Place
+from geodl_lab.maps.tiles import Picture, Progress, State, TileId
 from geodl_lab.maps.views import View
 
 PROGRESS_S = 0.1
@@ -30,11 +31,14 @@ class Feed:
     ----------
     tell
         Sends a message to all pages.
+    counted
+        Called from a thread of the painter with blocks waiting and blocks computed so far.
     """
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self, tell: Tell, counted: Progress | None = None) -> None:
+        self._tell, self._counted = tell, counted
         self._lock = threading.Condition()
+        self._pages: set[str] = set()
         self._waiting: dict[TileId, set[str]] = {}
         self._kept: dict[TileId, Picture | None] = {}  # for who waits in `pictures`
         self._painted: set[str] = set()  # views of which a page got a picture
@@ -52,6 +56,12 @@ class Feed:
                 del self._waiting[tile]
             self._painted.discard(key)
         self.painter.hide(key)
+
+    def see(self, token: str, place: Place) -> None:
+        """Take note of what a page shows."""
+        with self._lock:
+            self._pages.add(token)
+        self.painter.look_at(*place.middle, place.zoom, page=token, screen=place.screen)
 
     def want(self, token: str, tiles: Iterable[TileId]) -> None:
         """Queue tiles for a page."""
@@ -74,13 +84,20 @@ class Feed:
                 self.painter.drop(tile)
 
     def leave(self, token: str) -> None:
-        """Let go of all that a page waits for."""
+        """Let go of all that a page waits for, and of what it shows; rest after the last."""
+        self.painter.leave(token)
         with self._lock:
             held = [tile for tile, pages in self._waiting.items() if token in pages]
+            self._pages.discard(token)
+            empty = not self._pages
         self.drop(token, held)
+        if empty:
+            self.painter.rest()
 
-    def pictures(self, tiles: Iterable[TileId], *, limit_s: float) -> dict[TileId, Picture]:
-        """Return final pictures of tiles, as a page would get them.
+    def pictures(
+        self, place: Place, tiles: Iterable[TileId], *, limit_s: float
+    ) -> dict[TileId, Picture]:
+        """Return pictures of tiles, as a page that shows a place would get them.
 
         Raises
         ------
@@ -91,13 +108,14 @@ class Feed:
         token = f"pictures-{threading.get_ident()}"
         with self._lock:
             self._kept |= dict.fromkeys(tiles)
+        self.see(token, place)
         self.want(token, tiles)
         with self._lock:
             while any(self._kept.get(tile) is None for tile in tiles):
                 if not self._lock.wait(deadline - time.monotonic()):
                     break
             found = {tile: self._kept.pop(tile, None) for tile in tiles}
-        self.drop(token, tiles)
+        self.leave(token)
         done = {tile: picture for tile, picture in found.items() if picture is not None}
         if len(done) < len(found):
             raise CancelledError(
@@ -122,7 +140,8 @@ class Feed:
         tile = picture.tile
         if picture.state is not State.PARTIAL:
             with self._lock:
-                self._waiting.pop(tile, None)
+                if picture.state is not State.SEEN:
+                    self._waiting.pop(tile, None)
                 if tile in self._kept:
                     self._kept[tile] = picture
         self._tell("tile", [picture.png], **_about(picture))
@@ -132,6 +151,8 @@ class Feed:
 
     def _progress(self, waiting: int, computed: int) -> None:
         """Say how far this round is; a round begins when something waits again."""
+        if self._counted is not None:
+            self._counted(waiting, computed)
         if not waiting and computed == self._computed:
             self._before = computed
         now, self._computed = time.monotonic(), computed

@@ -132,7 +132,7 @@ class Frame:
         """Return longitude and latitude (x and y of the plane) of pixel corners; NaN if nowhere."""
         x, y = _applied(self.transform, np.asarray(columns, float), np.asarray(rows, float))
         if self.plane:
-            return x, -y if self._down else y
+            return x, y if self.up else -y
         x, y = self._transformer().transform(x, y, direction="INVERSE")
         longitude = np.degrees(x / RADIUS)
         latitude = np.degrees(2 * np.arctan(np.exp(y / RADIUS)) - math.pi / 2)
@@ -176,9 +176,9 @@ class Frame:
         return round(math.log2(unit / size)) if size > 0 else 0
 
     @property
-    def _down(self) -> bool:
-        """Tell whether y grows with the rows, as in a photo."""
-        return self.transform.determinant > 0
+    def up(self) -> bool:
+        """Tell whether y grows against the rows, as on maps; in a photo it grows with them."""
+        return self.transform.determinant < 0
 
     @functools.cached_property
     def _definition(self) -> str:
@@ -231,7 +231,7 @@ class Frame:
 
     def _on_plane(self, x: Any, down: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return column and row of points of the plane, ``down`` counted from the top."""
-        return _applied(~self.transform, x, down if self._down else -down)
+        return _applied(~self.transform, x, -down if self.up else down)
 
     def _interpolated(
         self, z: int, x: int, y: int, cells: int

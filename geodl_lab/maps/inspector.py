@@ -94,13 +94,16 @@ def _band_names(raster: Raster) -> list[str]:
     return [name or f"band {n}" for n, name in enumerate(names, 1)]
 
 
-def coordinates(place: tuple[float, float], crss: list[Any]) -> Rows:
-    """Return a place in the CRS of every raster, each once, and in degrees."""
+def coordinates(place: tuple[float, float], crss: list[Any], *, up: bool = False) -> Rows:
+    """Return a place in the CRS of every raster, each once, and in degrees.
+
+    ``up`` is as in `geodl_lab.maps.places.to_map`.
+    """
     rows: Rows = []
     for crs in {None if crs is None else crs_text(crs): crs for crs in crss}.values():
-        x, y = from_map(np.array([place]), crs)[0].tolist()
+        x, y = from_map(np.array([place]), crs, up=up)[0].tolist()
         if crs is None:
-            return [("x, y (pixels)", f"{x:.2f}, {y:.2f}")]
+            return [("x, y" if up else "x, y (pixels)", f"{x:.2f}, {y:.2f}")]
         digits = 7 if crs.is_geographic else 2
         rows.append((f"x, y ({_short(crs)})", f"{x:.{digits}f}, {y:.{digits}f}"))
     longitude, latitude = place

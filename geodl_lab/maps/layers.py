@@ -89,10 +89,13 @@ class ObjectLayer(Layer):
         One row an object, in its own CRS.
     colors
         ``#rrggbb`` of each label.
+    up
+        Whether y goes up, of objects without a CRS.
     """
 
     frame: geopandas.GeoDataFrame
     colors: dict[str, str]
+    up: bool = False
 
     @property
     def legend(self) -> Legend:

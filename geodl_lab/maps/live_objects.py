@@ -24,6 +24,9 @@ from geodl_lab.options import make_options
 from geodl_lab.runs import Run, prepare, provenance
 from geodl_lab.runtime import Model
 
+IDLE_S = 20.0
+"""Seconds without a new view after which the thread ends, until the next."""
+
 MOST_WINDOWS = 64
 """Windows in view from which on nothing is run."""
 
@@ -108,8 +111,7 @@ class LiveObjects:
         self._turn = threading.Condition()
         self._wanted: Bounds | None = None
         self._closed = False
-        self._thread = threading.Thread(target=self._serve, name="geodl-live-objects", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     @property
     def nothing(self) -> geopandas.GeoDataFrame:
@@ -119,13 +121,26 @@ class LiveObjects:
     @property
     def bounds(self) -> Bounds:
         """Where the raster lies."""
-        raster = self.run.raster
-        return Frame(raster.crs, raster.transform, raster.shape_yx).bounds
+        return self._frame.bounds
+
+    @property
+    def plane(self) -> bool:
+        """Whether the raster lies on the plane of a photo."""
+        return self._frame.plane
+
+    @property
+    def up(self) -> bool:
+        """Whether y goes up in the raster."""
+        return self._frame.up
 
     def look_at(self, bounds: Bounds) -> None:
         """Say what is in view; returns at once."""
         with self._turn:
             self._wanted = bounds
+            if self._thread is None and not self._closed:
+                name = "geodl-live-objects"
+                self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+                self._thread.start()
             self._turn.notify()
 
     def close(self) -> None:
@@ -133,6 +148,11 @@ class LiveObjects:
         with self._turn:
             self._closed = True
             self._turn.notify()
+
+    @property
+    def _frame(self) -> Frame:
+        raster = self.run.raster
+        return Frame(raster.crs, raster.transform, raster.shape_yx)
 
     def _serve(self) -> None:
         while (bounds := self._next()) is not None:
@@ -146,12 +166,14 @@ class LiveObjects:
                 self._failed(f"the detector failed ({type(error).__name__}: {error})")
 
     def _next(self) -> Bounds | None:
-        """Wait for a view; return it, or None at the end."""
+        """Wait for a view; return it, or None at the end, or when none comes for long."""
         with self._turn:
-            while self._wanted is None and not self._closed:
-                self._turn.wait()
+            self._turn.wait_for(lambda: self._wanted is not None or self._closed, IDLE_S)
             bounds, self._wanted = self._wanted, None
-            return None if self._closed else bounds
+            if bounds is None or self._closed:
+                self._thread = None
+                return None
+            return bounds
 
     def _moved_on(self) -> bool:
         return self._wanted is not None or self._closed
@@ -190,7 +212,7 @@ class LiveObjects:
                 (np.full(9, east), south + steps * (north - south)),
             )
         ])  # fmt: skip
-        left, bottom, right, top = bounds_of(from_map(rim, self.run.grid.crs))
+        left, bottom, right, top = bounds_of(from_map(rim, self.run.grid.crs, up=self.up))
         x0, y0, x1, y1 = self.run.raster.bounds
         left, bottom, right, top = max(left, x0), max(bottom, y0), min(right, x1), min(top, y1)
         return (left, bottom, right, top) if left < right and bottom < top else None

@@ -15,7 +15,7 @@ from geodl_lab.maps.layers import ObjectLayer, RasterLayer
 from geodl_lab.maps.measuring import measured
 from geodl_lab.maps.places import Place
 from geodl_lab.maps.saving import KINDS
-from geodl_lab.maps.shapes import to_json
+from geodl_lab.maps.shapes import map_geometries, to_json
 from geodl_lab.maps.tiles import TileId
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ def hello(explorer: Explorer, said: Message) -> None:
 
 def bye(explorer: Explorer, said: Message) -> None:
     """Let a page go that is closed."""
-    explorer.feed.leave(said["token"])
+    explorer.leave(said["token"])
 
 
 def seen(explorer: Explorer, said: Message) -> None:
     """Take note of what is in view."""
-    explorer.see(_place(explorer, said), tuple(said["bounds"]))
+    explorer.see(_place(explorer, said), tuple(said["bounds"]), said["token"])
 
 
 def tiles(explorer: Explorer, said: Message) -> None:
@@ -78,7 +78,7 @@ def objects(explorer: Explorer, said: Message) -> None:
     """Send the objects of a layer."""
     layer = explorer.stack.by_id(said["layer"])
     if isinstance(layer, ObjectLayer):
-        json = to_json(layer.frame, layer.colors)
+        json = to_json(layer.frame, layer.colors, map_geometries(layer.frame, up=layer.up))
         explorer.tiles.tell("objects", [json], token=said["token"], layer=layer.id)
 
 
@@ -92,7 +92,7 @@ def inspect(explorer: Explorer, said: Message) -> None:
     crss = [layer.view.crs for layer in rasters[::-1]] or ([None] if explorer.plane else [])
     explorer.tiles.tell(
         "values", token=said["token"], asked=said["asked"], layers=layers,
-        place=coordinates(place, crss),
+        place=coordinates(place, crss, up=explorer.up),
     )  # fmt: skip
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from geodl_lab.maps.board import Board
-from geodl_lab.maps.tiles import Picture, Progress, State, Tell, TileId
+from geodl_lab.maps.tiles import Picture, Progress, Screen, State, Tell, TileId
 from geodl_lab.maps.views import View
 
-__all__ = ["Painter", "Picture", "Progress", "State", "Tell", "TileId"]
+__all__ = ["Painter", "Picture", "Progress", "Screen", "State", "Tell", "TileId"]
 
 
 class Painter:
@@ -61,16 +61,44 @@ class Painter:
         self._board.hide(key)
 
     def want(self, tile: TileId) -> None:
-        """Queue a tile; returns at once. A tile of no view, or one under way, is left alone."""
+        """Queue a tile; returns at once. A tile of no view is left alone.
+
+        Of a view for which a model runs only the part on a screen is computed, if pages have said
+        what they show; the rest of the tile follows when it comes onto one, until it is dropped.
+        """
         self._board.want(tile)
 
     def drop(self, tile: TileId) -> None:
         """Let go of a tile that has left the screen; blocks that only it waits for are dropped."""
         self._board.drop(tile)
 
-    def look_at(self, longitude: float, latitude: float, zoom: int) -> None:
-        """Say where the middle of the map is (degrees, or x and y of a plane without a CRS)."""
-        self._board.look_at(longitude, latitude)
+    def look_at(
+        self,
+        longitude: float,
+        latitude: float,
+        zoom: float,
+        *,
+        page: str = "",
+        screen: Screen | None = None,
+    ) -> None:
+        """Say what a page shows.
+
+        Parameters
+        ----------
+        longitude, latitude
+            Of the middle: degrees, or x and y of a plane without a CRS.
+        zoom
+            Leaflet's.
+        page
+            Which page, where several show the same map.
+        screen
+            What it shows; None does not say, and tiles are computed whole.
+        """
+        self._board.look_at(longitude, latitude, page, screen)
+
+    def leave(self, page: str) -> None:
+        """Forget what a page showed."""
+        self._board.leave(page)
 
     def values_at(self, longitude: float, latitude: float) -> dict[str, Future[np.ndarray | None]]:
         """Read the true pixel of every view at a place.
@@ -87,6 +115,14 @@ class Painter:
             pixel is computed where it is not known. None outside the raster.
         """
         return self._board.values_at(longitude, latitude)
+
+    def rest(self) -> None:
+        """End the threads until something is wanted again, and keep little, as nobody looks."""
+        self._board.rest()
+
+    def finished(self, key: str) -> list[np.ndarray]:
+        """Return the values (channel, y, x) of a view's blocks that are computed and kept."""
+        return self._board.finished(key)
 
     def close(self) -> None:
         """Stop the threads; what runs is cancelled before its next forward."""

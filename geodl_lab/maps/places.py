@@ -1,7 +1,8 @@
 """Where things lie on a map: raster CRS, degrees or the plane of a photo, and pixels of a screen.
 
 Leaflet counts in (longitude, latitude); on the plane of a photo these are x and -y in pixels, as
-Leaflet's y goes up and rows go down.
+Leaflet's y goes up and rows go down. Where y of the plane goes up too (``up``: a raster without a
+CRS that has a transform) they are x and y.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pyproj
 import shapely
 
 from geodl_lab.errors import OptionError, first_line
+from geodl_lab.maps.tiles import Screen
 
 DEGREES = "EPSG:4326"
 MOST_LATITUDE = 85.0511  # where the square map of the web ends
@@ -59,6 +61,12 @@ class Place:
         corners = np.array([[x, y + self.size[1]], [x + self.size[0], y]])
         (west, south), (east, north) = from_pixels(corners, self.zoom, plane=self.plane).tolist()
         return west, south, east, north
+
+    @property
+    def screen(self) -> Screen:
+        """The same in points of the whole map; Leaflet puts the corner on a whole one."""
+        left, top = (math.floor(side + 0.5) for side in self.corner)
+        return Screen(self.zoom, left, top, left + self.size[0], top + self.size[1])
 
     def on_screen(self, points: np.ndarray) -> np.ndarray:
         """Return x and y (down) in pixels of the screen of points (n, 2) as Leaflet counts."""
@@ -108,17 +116,17 @@ def crs_text(crs: Any) -> str:
     return str(wkt)
 
 
-def to_map(points: np.ndarray, crs: Any) -> np.ndarray:
-    """Return points (n, 2) of a CRS, or pixels where it is None, as Leaflet counts."""
+def to_map(points: np.ndarray, crs: Any, *, up: bool = False) -> np.ndarray:
+    """Return points (n, 2) of a CRS, or of the plane where it is None, as Leaflet counts."""
     if crs is None:
-        return np.asarray(points, dtype=float) * (1, -1)
+        return np.asarray(points, dtype=float) * (1, 1 if up else -1)
     return np.stack(transformer(crs_text(crs), DEGREES).transform(*np.transpose(points)), axis=1)
 
 
-def from_map(points: np.ndarray, crs: Any) -> np.ndarray:
-    """Return points (n, 2) as Leaflet counts in a CRS, or in pixels where it is None."""
+def from_map(points: np.ndarray, crs: Any, *, up: bool = False) -> np.ndarray:
+    """Return points (n, 2) as Leaflet counts in a CRS, or on the plane where it is None."""
     if crs is None:
-        return np.asarray(points, dtype=float) * (1, -1)
+        return np.asarray(points, dtype=float) * (1, 1 if up else -1)
     return np.stack(transformer(DEGREES, crs_text(crs)).transform(*np.transpose(points)), axis=1)
 
 
@@ -141,11 +149,11 @@ def fitting(bounds: Bounds, size: tuple[int, int], *, plane: bool) -> Place:
     return Place((middle[0], middle[1]), min(zoom, 22), size, plane)
 
 
-def geometry_to(geometry: shapely.Geometry, crs: Any) -> shapely.Geometry:
-    """Return a geometry as Leaflet counts in a CRS, or in pixels where it is None."""
-    return shapely.transform(geometry, lambda points: from_map(points, crs))
+def geometry_to(geometry: shapely.Geometry, crs: Any, *, up: bool = False) -> shapely.Geometry:
+    """Return a geometry as Leaflet counts in a CRS, or on the plane where it is None."""
+    return shapely.transform(geometry, lambda points: from_map(points, crs, up=up))
 
 
-def geometry_from(geometry: shapely.Geometry, crs: Any) -> shapely.Geometry:
-    """Return a geometry of a CRS, or of pixels where it is None, as Leaflet counts."""
-    return shapely.transform(geometry, lambda points: to_map(points, crs))
+def geometry_from(geometry: shapely.Geometry, crs: Any, *, up: bool = False) -> shapely.Geometry:
+    """Return a geometry of a CRS, or of the plane where it is None, as Leaflet counts."""
+    return shapely.transform(geometry, lambda points: to_map(points, crs, up=up))

@@ -133,7 +133,11 @@ class BlockQueue:
             self._bytes -= self._kept.pop(key).nbytes
         self._kept[key] = values
         self._bytes += values.nbytes
-        while self._bytes > self.keep_bytes:
+        self.shrink(self.keep_bytes)
+
+    def shrink(self, most: int) -> None:
+        """Let finished blocks go until no more than some bytes are kept."""
+        while self._bytes > most:
             cheap = (key for key in self._kept if not key.blocks.costly)
             oldest = next(cheap, next(iter(self._kept)))
             self._bytes -= self._kept.pop(oldest).nbytes

@@ -12,15 +12,20 @@ import xarray as xr
 
 from geodl_lab.errors import ModelError
 from geodl_lab.maps.layers import RasterLayer
+from geodl_lab.maps.places import MOST_LATITUDE, Bounds
 from geodl_lab.maps.views import View, view_of
 from geodl_lab.raster import Raster, as_raster
-from geodl_lab.styles import Classes, style_of
+from geodl_lab.styles import Classes, Unstretched, style_of
 
 if TYPE_CHECKING:
     from geodl_lab.runtime import Model
 
 CHUNK = 2048
 """Side in pixels of the chunks of a raster that was not lazy."""
+
+READING = "its values are being read to choose its colours"
+
+BEYOND = "it lies nearer to a pole than this map reaches (85 degrees); call .dl.plot() to see it"
 
 ROWS_AT_ONCE = 2**22
 """Pixels whose classes are looked up at one time: bounds the memory."""
@@ -60,10 +65,19 @@ def raster_layer(
     view = view_of(data, name=name, bands=bands, stretch=stretch)
     choice = names[bands[0] - 1] if names and bands is not None and len(bands) == 1 else ""
     present = present_in(raster) if isinstance(view.style, Classes) else None
+    if isinstance(view.style, Unstretched) and not view.blocks.costly:
+        looks = {"hint": READING, **looks}
+    if not view.frame.plane and beyond(view.frame.bounds):
+        looks = {"hint": BEYOND, **looks}
     return RasterLayer(
         id=key, name=name, bounds=view.frame.bounds, data=raster.array, view=view,
         choices=names, choice=choice, present=present, **looks,
     )  # fmt: skip
+
+
+def beyond(bounds: Bounds) -> bool:
+    """Tell whether something lies where the square map of the web does not reach."""
+    return bounds[1] > MOST_LATITUDE or bounds[3] < -MOST_LATITUDE
 
 
 def present_in(raster: Raster) -> frozenset[int] | None:

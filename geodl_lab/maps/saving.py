@@ -19,7 +19,7 @@ from geodl_lab.maps.compose import as_png, compose
 from geodl_lab.maps.feed import Feed
 from geodl_lab.maps.layers import Layer, ObjectLayer, RasterLayer
 from geodl_lab.maps.places import Place
-from geodl_lab.maps.shapes import to_json
+from geodl_lab.maps.shapes import map_geometries, to_json
 from geodl_lab.maps.views import View
 from geodl_lab.outputs import save as save_raster
 
@@ -50,7 +50,7 @@ def contents(
     feed
         Has their tiles.
     drawn
-        What people drew, as Leaflet counts.
+        What people drew, in degrees or on the plane of a photo.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def contents(
 def features(layers: Sequence[Layer], drawn: shapely.Geometry | None) -> bytes:
     """Return the objects of all visible layers, and what is drawn, as GeoJSON in degrees.
 
-    Each feature names its layer; on the plane of a photo coordinates are pixels (x, -y).
+    Each feature names its layer. What has no CRS is written as it is: in pixels of a photo (x, y).
 
     Raises
     ------
@@ -77,7 +77,12 @@ def features(layers: Sequence[Layer], drawn: shapely.Geometry | None) -> bytes:
     found = []
     for layer in layers:
         if isinstance(layer, ObjectLayer) and layer.visible:
-            for feature in json.loads(to_json(layer.frame, layer.colors))["features"]:
+            shapes = (
+                layer.frame.geometry.to_numpy()
+                if layer.frame.crs is None
+                else map_geometries(layer.frame)
+            )
+            for feature in json.loads(to_json(layer.frame, layer.colors, shapes))["features"]:
                 del feature["properties"]["color"]
                 feature["properties"]["layer"] = layer.name
                 found.append(feature)

@@ -58,23 +58,32 @@ def frame_colors(frame: geopandas.GeoDataFrame, *, taken: Iterable[str] = ()) ->
     return label_colors(labels, taken=taken)
 
 
-def map_geometries(frame: geopandas.GeoDataFrame) -> np.ndarray:
-    """Return the geometries (object,) as Leaflet counts."""
+def map_geometries(frame: geopandas.GeoDataFrame, *, up: bool = False) -> np.ndarray:
+    """Return the geometries (object,) as Leaflet counts; ``up`` as in `to_map`."""
     shapes = shapely.force_2d(frame.geometry.to_numpy())
-    return shapely.transform(shapes, lambda points: to_map(points, frame.crs))
+    return shapely.transform(shapes, lambda points: to_map(points, frame.crs, up=up))
 
 
-def frame_bounds(frame: geopandas.GeoDataFrame) -> Bounds:
-    """Return where objects lie on the map."""
-    return bounds_of(shapely.get_coordinates(map_geometries(frame)))
+def frame_bounds(frame: geopandas.GeoDataFrame, *, up: bool = False) -> Bounds:
+    """Return where objects lie on the map; ``up`` as in `to_map`."""
+    return bounds_of(shapely.get_coordinates(map_geometries(frame, up=up)))
 
 
-def to_json(frame: geopandas.GeoDataFrame, colors: Mapping[str, str]) -> bytes:
-    """Return objects as a GeoJSON FeatureCollection, whose properties also name a colour."""
-    shapes = shapely.to_geojson(map_geometries(frame))
+def to_json(frame: geopandas.GeoDataFrame, colors: Mapping[str, str], shapes: np.ndarray) -> bytes:
+    """Return objects as a GeoJSON FeatureCollection, whose properties also name a colour.
+
+    Parameters
+    ----------
+    frame
+        What is said of the objects.
+    colors
+        ``#rrggbb`` of each label.
+    shapes
+        Where the objects lie (object,), as it is to be written.
+    """
     features = (
         f'{{"type":"Feature","geometry":{shape},"properties":{json.dumps(about)}}}'
-        for shape, about in zip(shapes, _properties(frame, colors), strict=True)
+        for shape, about in zip(shapely.to_geojson(shapes), _properties(frame, colors), strict=True)
     )
     return f'{{"type":"FeatureCollection","features":[{",".join(features)}]}}'.encode()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ from geodl_lab.grid import Window
 from geodl_lab.maps.frames import TILE, WORLD, Spots, mercator
 from geodl_lab.maps.painting import add_footprint, encode, paint
 from geodl_lab.maps.queue import Key
-from geodl_lab.maps.tiles import Picture, State, TileId
+from geodl_lab.maps.tiles import Picture, Screen, State, TileId
 from geodl_lab.maps.views import Blocks, View
 
 LARGEST_STEP = 4.0
@@ -43,12 +43,17 @@ class Job:
         The pixel under each point; None before it is planned.
     factor
         Raster pixels a pixel of the blocks.
+    keys, owners
+        Blocks that the tile shows, and which of them each point looks into (256, 256), int; None
+        where all of them are wanted wherever the screen is.
     missing, have
         Blocks that are waited for; values (channel, y, x) of those that are finished.
     final, message
         What it is to be if not DONE.
     painted
-        When it was last painted or planned, in seconds.
+        When it was last painted, in seconds.
+    told
+        State and blocks of its last picture; None of one that has to be told again.
     """
 
     tile: TileId
@@ -56,11 +61,32 @@ class Job:
     away: float = 0.0
     spots: Spots | None = None
     factor: int = 1
+    keys: tuple[Key, ...] = ()
+    owners: np.ndarray | None = None
     missing: set[Key] = field(default_factory=set)
     have: dict[Window, np.ndarray] = field(default_factory=dict)
     final: State | None = None
     message: str = ""
     painted: float = 0.0
+    told: tuple[State, frozenset[Window]] | None = None
+
+    @property
+    def state(self) -> State:
+        """What a picture of it is now."""
+        if self.final is not None:
+            return self.final
+        if self.missing:
+            return State.PARTIAL
+        return State.DONE if len(self.have) == len(self.keys) else State.SEEN
+
+    def wanted(self, screens: Iterable[Screen]) -> set[Key]:
+        """Return the blocks that hold a pixel on any screen; all where no page says its own."""
+        parts = [screen.part_of(self.tile, TILE) for screen in screens]
+        if self.owners is None or not parts:
+            return set(self.keys)
+        counts = [np.bincount(self.owners[part].ravel() + 1) for part in parts]
+        shown = {int(i) for count in counts for i in np.flatnonzero(count[1:])}
+        return {self.keys[i] for i in shown}
 
     def fail(self, error: Exception) -> None:
         """Give it up."""
@@ -105,6 +131,8 @@ class Planned:
         Pixels of ``blocks`` that are wanted.
     keys
         Blocks that hold them; None where a model would run on too many.
+    owners
+        Which of the blocks each point looks into, where a model runs for them; else None.
     """
 
     spots: Spots
@@ -112,6 +140,7 @@ class Planned:
     factor: int
     area: Window
     keys: tuple[Key, ...] | None
+    owners: np.ndarray | None = None
 
 
 def plan_tile(view: View, tile: TileId) -> Planned:
@@ -121,11 +150,44 @@ def plan_tile(view: View, tile: TileId) -> Planned:
     area = _divided(spots.area, factor)
     if not area:
         return Planned(spots, blocks, factor, area, ())
-    if blocks.costly and spots.step > LARGEST_STEP:
+    if spots.step > (LARGEST_STEP if blocks.costly else view.farthest):
         return Planned(spots, blocks, factor, area, None)
-    keys = tuple(Key(blocks, block) for block in blocks.blocks(area))
-    too_many = blocks.costly and len(keys) > MOST_BLOCKS
-    return Planned(spots, blocks, factor, area, None if too_many else keys)
+    found = blocks.blocks(area)
+    if not blocks.costly:
+        keys = tuple(Key(blocks, block) for block in found)
+        return Planned(spots, blocks, factor, area, keys)
+    if len(found) > MOST_BLOCKS:
+        return Planned(spots, blocks, factor, area, None)
+    used, owners = looked_into(spots, found)
+    keys = tuple(Key(blocks, block) for block in used)
+    return Planned(spots, blocks, factor, area, keys, owners)
+
+
+def looked_into(spots: Spots, blocks: Sequence[Window]) -> tuple[list[Window], np.ndarray]:
+    """Return the blocks that points of a tile look into, and which of them each point does.
+
+    Parameters
+    ----------
+    spots
+        The pixel under each point.
+    blocks
+        All that may hold one: rows of blocks of the same height, columns of the same width.
+
+    Returns
+    -------
+    tuple of list and numpy.ndarray
+        The blocks, and an index into them (256, 256), int16; -1 outside the raster.
+    """
+    tops, lefts = sorted({one.y for one in blocks}), sorted({one.x for one in blocks})
+    places = {(one.y, one.x): one for one in blocks}
+    rows = np.searchsorted(tops, spots.rows, side="right") - 1
+    columns = np.searchsorted(lefts, spots.columns, side="right") - 1
+    flat = np.where(spots.inside, rows * len(lefts) + columns, -1)
+    used = np.flatnonzero(np.bincount(flat.ravel() + 1, minlength=len(blocks) + 1)[1:])
+    index = np.full(len(blocks) + 1, -1, np.int16)  # the last is of points outside
+    index[used] = np.arange(len(used))
+    found = [places[tops[i // len(lefts)], lefts[i % len(lefts)]] for i in used.tolist()]
+    return found, index[flat]
 
 
 def hint(view: View, area: Window, have: Iterable[Window]) -> tuple[State, str]:
@@ -133,13 +195,14 @@ def hint(view: View, area: Window, have: Iterable[Window]) -> tuple[State, str]:
     parts = [block.intersect(area) for block in have]
     if sum(part.height * part.width for part in parts) == area.height * area.width:
         return State.DONE, ""
-    return State.HINT, f"Zoom in to run {view.name}: from here it would be too much to compute."
+    what, much = ("run", "compute") if view.blocks.costly else ("see", "read")
+    return State.HINT, f"Zoom in to {what} {view.name}: from here it would be too much to {much}."
 
 
-def picture(job: Job, have: dict[Window, np.ndarray], *, missing: bool) -> Picture | None:
-    """Paint what a planned tile has; None while that is nothing."""
-    state = job.final or (State.PARTIAL if missing else State.DONE)
-    if job.spots is None or (state is State.PARTIAL and not have):
+def picture(job: Job, have: dict[Window, np.ndarray], state: State) -> Picture | None:
+    """Paint what a planned tile has; None while that is nothing, or what was told before."""
+    told, job.told = job.told, (state, frozenset(have))
+    if job.spots is None or told == job.told or (state is State.PARTIAL and not have):
         return None
     colors, known = paint(job.spots, have, job.view.style, factor=job.factor)
     if state is State.HINT:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,13 +16,19 @@ from geodl_lab.grid import Window
 from geodl_lab.maps.blocks import ArrayBlocks, ModelBlocks, Overview
 from geodl_lab.maps.frames import Frame
 from geodl_lab.raster import Raster, as_raster
-from geodl_lab.styles import Classes, Style, style_of
+from geodl_lab.styles import Classes, Style, Unstretched, looks_at_values, style_of
 from geodl_lab.windowed import needs_model, windowed_of
 
 OVERVIEWS = (8, 32, 128, 512)
 """Pixels a pixel of an overview; those are made that are larger than `SMALLEST` pixels a side."""
 
 SMALLEST = 512
+
+FARTHEST = 8.0
+"""Raster pixels a screen point from which a raster too large to be read is not looked at."""
+
+LARGEST = 2**30
+"""Values of a raster that is not in memory up to which all of it is read for an overview."""
 
 
 class Blocks(Protocol):
@@ -84,6 +91,8 @@ class View:
         The raster made smaller, from the largest to the smallest; none where a model runs.
     channel_names
         What the channels of a block are, in order.
+    farthest
+        Raster pixels a screen point beyond which nothing is read.
     """
 
     name: str
@@ -93,6 +102,7 @@ class View:
     style: Style
     overviews: tuple[Overview, ...] = ()
     channel_names: tuple[str, ...] = ()
+    farthest: float = math.inf
 
     @functools.cached_property
     def frame(self) -> Frame:
@@ -140,7 +150,8 @@ def view_of(
     name
         In the list of layers; default the raster's own name.
     bands, stretch
-        As in `geodl_lab.styles.style_of`.
+        As in `geodl_lab.styles.style_of`. Of a lazy raster that would have to look at values the
+        style is `Unstretched`, as that may take long.
 
     Raises
     ------
@@ -148,7 +159,8 @@ def view_of(
         If ``data`` is no raster, or has no such bands.
     """
     raster = as_raster(data)
-    style = style_of(data, bands=bands, stretch=stretch)
+    late = raster.lazy and looks_at_values(data, bands=bands, stretch=stretch)
+    style = Unstretched() if late else style_of(data, bands=bands, stretch=stretch)
     windowed = None if isinstance(data, xr.Dataset) else windowed_of(data)
     blocks: Blocks = (
         ArrayBlocks(raster, costly=needs_model(raster.array))
@@ -158,6 +170,7 @@ def view_of(
     return View(
         name or _name(raster), blocks, raster.crs, raster.transform, style,
         _overviews(raster, blocks, style), _channel_names(raster),
+        FARTHEST if _too_large(raster) else math.inf,
     )  # fmt: skip
 
 
@@ -171,7 +184,7 @@ def _name(raster: Raster) -> str:
 
 
 def _overviews(raster: Raster, blocks: Blocks, style: Style) -> tuple[Overview, ...]:
-    if not isinstance(blocks, ArrayBlocks) or blocks.costly:
+    if not isinstance(blocks, ArrayBlocks) or blocks.costly or _too_large(raster):
         return ()
     average, side = not isinstance(style, Classes), max(raster.shape_yx)
     return tuple(
@@ -179,6 +192,12 @@ def _overviews(raster: Raster, blocks: Blocks, style: Style) -> tuple[Overview, 
         for factor in OVERVIEWS
         if side // factor >= SMALLEST
     )
+
+
+def _too_large(raster: Raster) -> bool:
+    """Tell whether it would take too long to read all of a raster."""
+    held = isinstance(raster.array.variable._data, np.ndarray)
+    return not held and raster.array.size > LARGEST
 
 
 def _channel_names(raster: Raster) -> tuple[str, ...]:

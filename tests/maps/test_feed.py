@@ -7,8 +7,10 @@ import pytest
 from geodl_lab.errors import CancelledError
 from geodl_lab.maps import feed as feed_module
 from geodl_lab.maps.feed import Feed
-from geodl_lab.maps.tiles import Picture, State, TileId
+from geodl_lab.maps.places import Place
+from geodl_lab.maps.tiles import Picture, Screen, State, TileId
 
+PLACE = Place((0.0, 0.0), 3, (256, 256))
 ONE, TWO = TileId("a", 3, 1, 2), TileId("b", 3, 1, 2)
 
 
@@ -26,6 +28,15 @@ class FakePainter:
 
     def hide(self, key):
         self.asked.append(("hide", key))
+
+    def look_at(self, longitude, latitude, zoom, *, page, screen):
+        self.asked.append(("look", page, screen))
+
+    def leave(self, page):
+        self.asked.append(("leave", page))
+
+    def rest(self):
+        self.asked.append(("rest",))
 
 
 @pytest.fixture
@@ -51,8 +62,12 @@ def test_a_tile_on_two_pages_is_dropped_with_the_last(feed):
 def test_a_page_that_leaves_drops_only_its_own(feed):
     feed.want("page 1", [ONE, TWO])
     feed.want("page 2", [TWO])
+    feed.see("page 2", PLACE)
     feed.leave("page 1")
-    assert [tile for what, tile in feed.painter.asked if what == "drop"] == [ONE]
+    assert ("rest",) not in feed.painter.asked
+    assert [asked for asked in feed.painter.asked if asked[0] == "drop"] == [("drop", ONE)]
+    feed.leave("page 2")
+    assert feed.painter.asked[-1] == ("rest",)
 
 
 def test_a_tile_that_is_painted_is_dropped_by_nobody(feed):
@@ -76,13 +91,28 @@ def test_pictures_waits_for_the_final_one(feed):
         feed.painter.tell(Picture(ONE, State.DONE, b"whole"))
 
     threading.Timer(0.02, paint).start()
-    assert feed.pictures([ONE], limit_s=10)[ONE].png == b"whole"
+    assert feed.pictures(PLACE, [ONE], limit_s=10)[ONE].png == b"whole"
+
+
+def test_a_picture_of_what_is_on_the_screen_is_enough(feed):
+    feed.want("page", [ONE])
+    whole = Screen(3, 896, 896, 1152, 1152)
+
+    def paint():
+        feed.painter.tell(Picture(ONE, State.SEEN, b"part"))
+
+    threading.Timer(0.02, paint).start()
+    assert feed.pictures(PLACE, [ONE], limit_s=10)[ONE].png == b"part"
+    looked, left = feed.painter.asked[1], feed.painter.asked[-2]
+    assert looked == ("look", left[1], whole) and left[0] == "leave"
+    feed.drop("page", [ONE])
+    assert feed.painter.asked[-1] == ("drop", ONE)  # the page waited for more
 
 
 def test_pictures_that_do_not_come_are_given_up(feed):
     with pytest.raises(CancelledError, match="the map was not painted in 0 s; wait until"):
-        feed.pictures([ONE], limit_s=0.01)
-    assert feed.painter.asked[-1] == ("drop", ONE)
+        feed.pictures(PLACE, [ONE], limit_s=0.01)
+    assert feed.painter.asked[-2] == ("drop", ONE)
 
 
 def test_progress_counts_a_round_from_its_beginning(feed, told, monkeypatch):

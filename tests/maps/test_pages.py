@@ -33,7 +33,7 @@ def test_tiles_that_are_wanted_come_with_their_pixels(explorer, land):
     key = explorer.stack.all()[0].id
     x, y = 45053, 104858  # at zoom 18, by the tile scheme of the web
     say(explorer, "tiles", want=[[key, 18, x, y]], drop=[], **PLACE)
-    found = explorer.feed.pictures([pages.TileId(key, 18, x, y)], limit_s=20)
+    found = explorer.feed.pictures(explorer.place, [pages.TileId(key, 18, x, y)], limit_s=20)
     assert all(picture.state.value == "done" for picture in found.values())
     assert explorer.place.zoom == 18 and explorer.place.size == (800, 500)
 

@@ -19,7 +19,7 @@ from geodl_lab.errors import RasterError
 from geodl_lab.grid import Window
 from geodl_lab.maps import views
 from geodl_lab.maps.frames import WORLD, mercator
-from geodl_lab.maps.painter import Painter, Picture, State, TileId
+from geodl_lab.maps.painter import Painter, Picture, Screen, State, TileId
 from geodl_lab.maps.views import view_of
 from geodl_lab.styles import Ramp
 from geodl_lab.testing import make_raster
@@ -27,7 +27,7 @@ from geodl_lab.testing import make_raster
 WAIT = 60
 
 
-class Screen:
+class Page:
     """Takes pictures as the map does, and waits for them."""
 
     def __init__(self):
@@ -37,7 +37,7 @@ class Screen:
     def tell(self, picture):
         with self.changed:
             self.all.append(picture)
-            if picture.state is not State.PARTIAL:
+            if picture.state not in {State.PARTIAL, State.SEEN}:
                 self.final[picture.tile] = picture
             self.changed.notify_all()
 
@@ -54,7 +54,7 @@ class Screen:
 
 @pytest.fixture
 def screen():
-    return Screen()
+    return Page()
 
 
 @pytest.fixture
@@ -176,6 +176,79 @@ def test_only_windows_in_view_run_and_each_once(painter, screen, model, counted)
         assert screen.changed.wait_for(lambda: screen.progress[-1:] == [(0, len(blocks))], WAIT)
 
 
+def on_screen(view, screen, tiles):
+    """Blocks that hold a pixel of the screen, point by point."""
+    found = set()
+    for tile in tiles:
+        spots = view.frame.spots(tile.z, tile.x, tile.y)
+        x, y = (i * 256 + np.arange(256) for i in (tile.x, tile.y))
+        seen = ((y >= screen.top) & (y < screen.bottom))[:, None]
+        seen = seen & ((x >= screen.left) & (x < screen.right)) & spots.inside
+        pixels = set(zip(spots.rows[seen].tolist(), spots.columns[seen].tolist(), strict=True))
+        for block in view.blocks.blocks(spots.area):
+            rows, columns = (range(s.start, s.stop) for s in block.slices_yx)
+            if any((y, x) in pixels for y in rows for x in columns):
+                found.add(block)
+    return found
+
+
+@pytest.mark.parametrize("place", ["utm", "rotated", "photo"])
+def test_only_windows_that_hold_a_pixel_of_the_screen_run(painter, screen, model, counted, place):
+    lazy = classify(PLACES[place](make_raster((1, 900, 900))).chunk(), model)
+    view = view_of(lazy)
+    zoom = view.frame.native_zoom + 1
+    middle = tile_at(view, 450, 450, zoom)
+    tiles = [
+        replace(middle, x=middle.x + i, y=middle.y + j) for i in (-1, 0, 1) for j in (-1, 0, 1)
+    ]
+    left, top = middle.x * 256 - 70, middle.y * 256 + 30
+    first = Screen(zoom, left, top, left + 300, top + 200)
+    at = [float(v) for v in view.frame.places(450, 450)]
+    painter.show("a", view)
+    painter.look_at(*at, zoom, screen=first)
+    for tile in tiles:
+        painter.want(tile)
+    with screen.changed:
+
+        def seen():
+            return {p.tile for p in screen.all if p.state in {State.SEEN, State.DONE}}
+
+        assert screen.changed.wait_for(lambda: seen() == set(tiles), WAIT)
+    ran = on_screen(view, first, tiles)
+    assert counted.calls == len(ran) < len(view.blocks.blocks(Window(0, 0, 900, 900)))
+    painter.look_at(*at, zoom + 3)  # nobody else shows less: without a screen all of it is one
+    second = Screen(zoom + 1, (left + 90) * 2, top * 2, (left + 390) * 2, (top + 200) * 2)
+    painter.look_at(*at, zoom, screen=second)
+    ran |= on_screen(view, Screen(zoom, left + 90, top, left + 390, top + 200), tiles)
+    with screen.changed:
+        assert screen.changed.wait_for(lambda: screen.progress[-1:] == [(0, len(ran))], WAIT)
+    assert counted.calls == len(ran)
+    painter.leave("")
+    colors = view.style.rgba(lazy.values[None])
+    for tile, picture in zip(tiles, screen.wait(tiles), strict=True):
+        spots = view.frame.spots(tile.z, tile.x, tile.y)
+        expected = np.where(spots.inside[..., None], colors[spots.rows, spots.columns], 0)
+        assert np.array_equal(pixels(picture), expected)
+
+
+def test_a_second_page_sees_what_the_first_was_told(painter, screen, model):
+    view = view_of(classify(make_raster((1, 400, 400)).chunk(), model))
+    zoom = view.frame.native_zoom + 1
+    tile = tile_at(view, 200, 200, zoom)
+    left, top = tile.x * 256, tile.y * 256
+    painter.show("a", view)
+    painter.look_at(0, 0, zoom, page="one", screen=Screen(zoom, left, top, left + 9, top + 9))
+    painter.want(tile)
+    with screen.changed:
+
+        def told():
+            return [p for p in screen.all if p.state is State.SEEN]
+
+        assert screen.changed.wait_for(lambda: len(told()) == 1, WAIT)
+        painter.want(tile)
+        assert screen.changed.wait_for(lambda: len(told()) == 2, WAIT)
+
+
 def test_tiles_that_left_are_not_computed(painter, screen, model, counted):
     view = view_of(classify(make_raster((1, 600, 600)).chunk(), model))
     zoom = view.frame.native_zoom + 1
@@ -216,7 +289,7 @@ def test_the_middle_comes_first(painter, screen, model, counted):
     view = replace(view, blocks=noted)
     middle = tile_at(view, 300, 300, zoom)
     tiles = [replace(middle, x=middle.x + i) for i in (-1, 1, 0)]
-    seen = [noted.blocks(view.frame.spots(t.z, t.x, t.y).area) for t in tiles]
+    seen = [list(on_screen(view, Screen(zoom, -9e9, -9e9, 9e9, 9e9), [t])) for t in tiles]
     counted.gate.clear()
     painter.show("a", view)
     painter.look_at(*(float(v) for v in view.frame.places(300, 300)), zoom)
@@ -376,8 +449,22 @@ def test_no_thread_is_left(how, screen, model):
         assert not thread.is_alive()
 
 
+def test_threads_rest_while_nobody_looks_and_come_back(painter, screen, model, counted):
+    view = view_of(classify(make_raster((1, 300, 300)).chunk(), model))
+    tile = tile_at(view, 100, 100, view.frame.native_zoom)
+    shown(painter, screen, view, tile)
+    threads, ran = painter._board._threads, counted.calls
+    painter.rest()
+    for thread in threads:
+        thread.join(WAIT)
+        assert not thread.is_alive()
+    screen.final.clear()
+    painter.want(tile)
+    assert pixels(screen.wait([tile])[0]).any() and counted.calls == ran
+
+
 def test_the_object_that_is_told_can_be_dropped():
-    screen = Screen()
+    screen = Page()
     screen.painter = Painter(screen.tell)
     gone = weakref.ref(screen)
     del screen
@@ -414,3 +501,15 @@ def test_values_of_a_regression_have_a_ramp(painter, screen):
     view = view_of(lazy, stretch=(-100, 100))
     image = shown(painter, screen, view, tile_at(view, 50, 50, view.frame.native_zoom))
     assert view.style.legend.label == "height" and image.any()
+
+
+def test_of_a_raster_too_large_to_be_read_there_is_a_hint_far_out(painter, screen, monkeypatch):
+    monkeypatch.setattr(views, "LARGEST", 10**6)
+    view = view_of(make_raster((3, 700, 700)).chunk(), name="scene", stretch=(0, 255))
+    monkeypatch.setattr(type(view.blocks), "compute", None)  # nothing is read
+    tile = tile_at(view, 350, 350, view.frame.native_zoom - 4)
+    painter.show("a", view)
+    painter.want(tile)
+    (picture,) = screen.wait([tile])
+    assert picture.state is State.HINT
+    assert picture.message == "Zoom in to see scene: from here it would be too much to read."

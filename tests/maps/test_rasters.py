@@ -3,10 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from affine import Affine
 
 import geodl_lab
 from geodl_lab.errors import ModelError
-from geodl_lab.maps.rasters import answer, choices_of, named, present_in, restyled
+from geodl_lab.maps.rasters import (
+    BEYOND,
+    answer,
+    choices_of,
+    named,
+    present_in,
+    raster_layer,
+    restyled,
+)
 from geodl_lab.raster import as_raster
 from geodl_lab.testing import ScoreNet, make_raster
 
@@ -62,3 +71,10 @@ def test_a_raster_at_an_address_is_named_without_its_query():
     data = make_raster((2, 8, 8)).copy()
     data.encoding["source"] = "/vsicurl/http://127.0.0.1:1/download/landcover.tif?token=secret"
     assert named(data, "raster") == "landcover"
+
+
+@pytest.mark.parametrize(("north", "hint"), [(88, BEYOND), (84, "")])
+def test_what_lies_beyond_the_map_says_so(north, hint):
+    data = make_raster((3, 20, 20)).drop_vars(["x", "y", "spatial_ref"])
+    place = Affine(0.1, 0, 20, 0, -0.1, north)
+    assert raster_layer(data.rio.write_transform(place).rio.write_crs(4326), "a", "a").hint == hint

@@ -3,10 +3,12 @@
 import io
 import json
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
 import shapely
+from affine import Affine
 from PIL import Image
 
 import geodl_lab
@@ -59,6 +61,37 @@ def test_objects_and_what_is_drawn_are_one_geojson(explorer, tmp_path):
     assert [feature["properties"] for feature in saved["features"]] == [
         {"layer": "Box"}, {"layer": "drawn"},
     ]  # fmt: skip
+
+
+PLANES = {
+    "photo": (None, [(1, -2), (5, -2), (5, -6), (1, -6)]),
+    "north up": (Affine(0.5, 0, 100, 0, -0.5, 90), [(101, 88), (105, 88), (105, 84), (101, 84)]),
+}
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_objects_without_a_crs_are_saved_where_the_raster_has_them(plane, tmp_path):
+    transform, seen = PLANES[plane]
+    data = make_raster((3, 60, 80)).drop_vars(["x", "y", "spatial_ref"])
+    if transform is not None:
+        data = data.rio.write_transform(transform)
+    left, top, right, bottom = (1, 2, 5, 6) if transform is None else (101, 88, 105, 84)
+    box = shapely.box(left, min(top, bottom), right, max(top, bottom))
+    explorer = geodl_lab.Explorer(data).add(
+        geopandas.GeoDataFrame({"label": ["a"]}, geometry=[box])
+    )
+    layer = explorer.stack.all()[1]
+    frame = explorer.stack.all()[0].view.frame
+    row, column = frame.pixel_at(*seen[0])
+    assert (column, row) == ((1, 2) if transform is None else (2, 4))
+    assert layer.bounds == shapely.Polygon(seen).bounds
+    shape = shapely.geometry.mapping(shapely.Polygon(seen))
+    explorer._draw.data = [{"type": "Feature", "geometry": shape, "properties": {}}]
+    saved = json.loads(explorer.save(tmp_path / "map.geojson").read_text())
+    for feature in saved["features"]:
+        assert shapely.geometry.shape(feature["geometry"]).equals(box)
+    assert explorer.drawn().equals(box)
+    explorer.close()
 
 
 def test_the_pixels_in_view_of_a_lazy_layer_are_those_of_the_whole(explorer, tmp_path):

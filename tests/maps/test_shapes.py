@@ -9,7 +9,7 @@ import pytest
 import shapely
 
 from geodl_lab.errors import OptionError
-from geodl_lab.maps.shapes import as_frame, frame_bounds, frame_colors, to_json
+from geodl_lab.maps.shapes import as_frame, frame_bounds, frame_colors, map_geometries, to_json
 
 UTM = "EPSG:26911"
 
@@ -25,7 +25,7 @@ def frame(**columns):
 def test_objects_are_in_degrees_with_label_score_and_color():
     given = frame(label=["tree", "car"], score=np.float32([0.5, 0.25]), day=["mo", None])
     colors = frame_colors(given)
-    first, second = json.loads(to_json(given, colors))["features"]
+    first, second = json.loads(to_json(given, colors, map_geometries(given)))["features"]
     to = pyproj.Transformer.from_crs(UTM, 4326, always_xy=True)
     assert second["geometry"]["coordinates"] == pytest.approx(to.transform(400_020, 3_700_020))
     assert first["properties"] == {
@@ -43,13 +43,13 @@ def test_bounds_are_those_of_all_objects():
 
 def test_a_geometry_alone_is_one_object():
     made = as_frame(shapely.box(0, 0, 1, 1), "EPSG:4326")
-    (feature,) = json.loads(to_json(made, frame_colors(made)))["features"]
+    (feature,) = json.loads(to_json(made, frame_colors(made), map_geometries(made)))["features"]
     assert set(feature["properties"]) == {"color"}
 
 
 def test_nothing_is_an_empty_collection():
     none = frame(label=["a", "b"])[:0]
-    assert json.loads(to_json(none, frame_colors(none)))["features"] == []
+    assert json.loads(to_json(none, frame_colors(none), map_geometries(none)))["features"] == []
 
 
 def test_empty_geometries_are_left_out():

@@ -87,7 +87,7 @@ class Row {
       make(
         "div",
         { class: "geodl-line" },
-        make("label", { class: "geodl-name" }, this.shown, make("span", {}, name)),
+        make("label", { class: "geodl-name" }, this.shown, make("span", { title: name }, name)),
         iconButton("up", `Move ${name} up`, () => move(1)),
         iconButton("down", `Move ${name} down`, () => move(-1)),
         iconButton("target", `Zoom to ${name}`, zoom),

@@ -52,10 +52,11 @@ class TileLayer {
     if (!tile) return;
     this.tiles.delete(key);
     if (tile.url) URL.revokeObjectURL(tile.url);
-    if (!this.settled(tile)) this.stage.ask("drop", tile.name);
+    if (tile.state === "seen" || !this.settled(tile)) this.stage.ask("drop", tile.name);
     this.stage.status.update();
   }
 
+  // Nothing more comes, or nothing until the map moves ("seen").
   settled(tile) {
     return tile.state !== "waiting" && tile.state !== "partial";
   }
@@ -108,7 +109,10 @@ class TileLayer {
 
   // What people should know: why there is nothing to be seen, or what went wrong.
   messages(state) {
-    const said = [...this.tiles.values()].filter((tile) => tile.state === state && tile.message);
+    const zoom = this.grid._tileZoom + this.finer; // tiles of zoom levels before may still be seen
+    const said = [...this.tiles.values()].filter(
+      (tile) => tile.state === state && tile.message && tile.name[1] === zoom,
+    );
     return new Set(said.map((tile) => tile.message));
   }
 
