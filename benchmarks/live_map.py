@@ -28,6 +28,7 @@ import geodl_lab
 from geodl_lab.grid import Window
 from geodl_lab.maps.frames import TILE, WORLD, mercator
 from geodl_lab.maps.painter import Painter, Picture, State, TileId
+from geodl_lab.maps.places import Place
 from geodl_lab.maps.views import View, view_of
 
 SCENE = Path(geodl_lab.__file__).parent / "data" / "santa_monica_naip.tif"
@@ -57,9 +58,9 @@ class Watch:
                 raise RuntimeError(picture.message)
             if self.first is None and picture.png:
                 self.first = now
-            if picture.state is State.DONE:
+            if picture.state in {State.DONE, State.SEEN}:
                 self.done.add(picture.tile)
-                if self.final is None and picture.png:
+                if self.final is None and picture.png:  # a tile whose part in view is whole
                     self.final = now
             self.changed.notify_all()
 
@@ -108,7 +109,9 @@ def _pan(
     zoom = view.frame.native_zoom
     tiles = _tiles(longitude, latitude, zoom)
     watch.begin()
-    painter.look_at(longitude, latitude, zoom)
+    painter.look_at(
+        longitude, latitude, zoom, screen=Place((longitude, latitude), zoom, MAP_YX[::-1]).screen
+    )
     for tile in tiles:
         painter.want(tile)
     watch.wait()
@@ -116,6 +119,9 @@ def _pan(
         watch.wait(tiles)
     for tile in tiles:
         painter.drop(tile)
+    if not busy:
+        painter._board._queue._kept.clear()  # the next place is new, however large a window is
+        painter._board._queue._bytes = 0
     assert watch.first is not None and watch.final is not None
     return watch.first, watch.final
 

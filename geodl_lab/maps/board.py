@@ -39,7 +39,7 @@ from geodl_lab.maps.views import Blocks, View
 
 LOGGER = logging.getLogger("geodl_lab")
 
-REST_BYTES = 64 * 2**20
+REST_BYTES = 16 * 2**20
 """Most bytes of blocks that are kept when no page shows the map: enough for a reload of one."""
 
 PARTIAL_EVERY = 0.15

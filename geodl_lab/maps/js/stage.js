@@ -4,6 +4,7 @@
 // imports another: no build, no server that would have to find them. This one comes last.
 
 const FIND_MS = 50; // between two looks for the map
+const WATCH_MS = 3000; // between two looks whether the map is still on the page
 const PATIENCE_MS = 8000; // until we say that the kernel does not answer
 
 class Stage {
@@ -32,10 +33,22 @@ class Stage {
     map.on("moveend resize", this.moved);
     this.leave = () => this.say("bye", {});
     window.addEventListener("pagehide", this.leave);
+    this.watching = setInterval(() => this.watch(), WATCH_MS);
     this.greet();
     this.fit();
     this.update();
     this.moved();
+  }
+
+  // A cell that runs again takes its map off the page and tells nobody; JupyterLab also takes off
+  // cells that are scrolled out of sight, and puts them back.
+  watch() {
+    const gone = !this.map.getContainer().isConnected;
+    if (gone === Boolean(this.gone)) return;
+    this.gone = gone;
+    if (gone) return this.leave();
+    this.moved();
+    for (const raster of this.rasters.values()) raster.renew((tile) => raster.awaits(tile));
   }
 
   own(part) {
@@ -132,6 +145,7 @@ class Stage {
 
   close() {
     clearTimeout(this.late);
+    clearInterval(this.watching);
     this.leave();
     window.removeEventListener("pagehide", this.leave);
     this.model.off("msg:custom", this.hear);

@@ -52,13 +52,18 @@ class TileLayer {
     if (!tile) return;
     this.tiles.delete(key);
     if (tile.url) URL.revokeObjectURL(tile.url);
-    if (tile.state === "seen" || !this.settled(tile)) this.stage.ask("drop", tile.name);
+    if (this.awaits(tile)) this.stage.ask("drop", tile.name);
     this.stage.status.update();
   }
 
   // Nothing more comes, or nothing until the map moves ("seen").
   settled(tile) {
     return tile.state !== "waiting" && tile.state !== "partial";
+  }
+
+  // Whether the kernel knows that we wait for it.
+  awaits(tile) {
+    return tile.state === "seen" || !this.settled(tile);
   }
 
   paint({ z, x, y, state, message }, png) {
@@ -100,8 +105,9 @@ class TileLayer {
   }
 
   // Ask for all tiles again; what is seen stays until it is replaced.
-  renew() {
+  renew(which = () => true) {
     for (const tile of this.tiles.values()) {
+      if (!which(tile)) continue;
       tile.state = "waiting";
       this.stage.ask("want", tile.name);
     }
