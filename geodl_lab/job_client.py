@@ -151,7 +151,7 @@ class Client:
     def _check_there(self, raster: RemoteRaster) -> None:
         try:
             self._wire.size(raster.path)
-        except AccessError:
+        except (AccessError, OptionError):  # which of them depends on the face
             self._wire.get("/stores")  # says so if nobody answers
             raise AccessError(
                 f"the server has no raster {raster.key!r}; choose one of .rasters(), or send a "

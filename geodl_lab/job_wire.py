@@ -85,8 +85,10 @@ class Wire:
             return answer.read()
 
     def size(self, path: str) -> int:
-        """Return the number of bytes of a file."""
+        """Return the number of bytes of a file; raises AccessError where it is not there."""
         with self._sent("HEAD", path) as answer:
+            if answer.headers.get("content-type", "").startswith("application/json"):
+                self.get(path)  # an error of ArcGIS has status 200 and its words in the body
             return int(answer.headers["content-length"])
 
     def save(

@@ -77,7 +77,7 @@ def core(tmp_path, web):
     stores = Stores({"nas": top})
     return SimpleNamespace(
         top=top, services=services, all=items,
-        options=SimpleNamespace(url_hosts=(web.host,)),
+        options=SimpleNamespace(url_hosts=(web.host,), trusted=frozenset()),
         catalog=SimpleNamespace(service=services.get, item=items.get),
         item=items.get, store_path=stores.path,
     )  # fmt: skip
