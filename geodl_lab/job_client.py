@@ -149,12 +149,13 @@ class Client:
             ) from None
 
     def _check_there(self, raster: RemoteRaster) -> None:
+        """Raise AccessError if the server does not have a raster (any more), or does not answer."""
         try:
             self._wire.size(raster.path)
         except (AccessError, OptionError):  # which of them depends on the face
             self._wire.get("/stores")  # says so if nobody answers
             raise AccessError(
-                f"the server has no raster {raster.key!r}; choose one of .rasters(), or send a "
+                f"the server has no raster {raster.name!r}; choose one of .rasters(), or send a "
                 "file with .upload(path)"
             ) from None
 

@@ -123,7 +123,7 @@ def test_a_raster_is_sent_in_parts(client, store, monkeypatch):
         job.wait(timeout=60)
     client.forget(sent)
     assert sent not in client.uploads()
-    with pytest.raises(AccessError, match="has no raster"):
+    with pytest.raises(AccessError, match=r"has no raster 'corner\.tif'; choose one of"):
         client.open(sent)
 
 

@@ -1,5 +1,6 @@
 """What the app says."""
 
+import dask.array
 import geopandas
 import numpy as np
 import pandas
@@ -7,6 +8,7 @@ import pytest
 import xarray as xr
 
 from geodl_lab.dashboard import words
+from geodl_lab.errors import OptionError
 from geodl_lab.raster import as_raster
 from geodl_lab.remote_jobs import RemoteJob
 from geodl_lab.remote_rasters import RemoteModel
@@ -90,3 +92,25 @@ def test_what_went_wrong_is_an_alert():
     assert "role='alert'" in words.note_html("It <failed>.", "bad")
     assert "&lt;failed&gt;" in words.note_html("It <failed>.")
     assert words.note_html("") == ""
+
+
+def test_a_large_area_says_that_it_is_much():
+    image = xr.DataArray(dask.array.zeros((1, 20000, 20000), chunks=5000), dims=("band", "y", "x"))
+    assert words.area_line(as_raster(image), None).endswith("draw a part of it to try first.")
+
+
+def test_labels_of_an_image_are_bars_of_their_scores():
+    found = pandas.DataFrame({"label": ["land"], "score": [0.7]})
+    html = words.labels_html(found, {"land": "#112233"})
+    assert "width:70.0%" in html and "0.70" in html and "#112233" in html
+
+
+@pytest.mark.parametrize(("text", "value"), [("", None), (" 0,25 ", 0.25), ("1", 1.0)])
+def test_a_least_score_is_read(text, value):
+    assert words.number(text) == value
+
+
+@pytest.mark.parametrize("text", ["two", "1.5", "-1", "nan"])
+def test_a_least_score_that_is_none_is_refused(text):
+    with pytest.raises(OptionError, match=r"is not possible; give a number of 0 to 1"):
+        words.number(text)

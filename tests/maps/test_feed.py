@@ -1,5 +1,6 @@
 """Who waits for which tile, and what pages are told, with a painter that does as it is told."""
 
+import dataclasses
 import threading
 
 import pytest
@@ -121,3 +122,16 @@ def test_progress_counts_a_round_from_its_beginning(feed, told, monkeypatch):
         feed.painter.progress(waiting, computed)
     rounds = [(content["done"], content["total"]) for _, _, content in told]
     assert rounds == [(0, 4), (2, 4), (4, 4), (0, 3), (3, 3)]
+
+
+def test_a_view_is_painted_when_no_page_waits_for_its_tiles(feed):
+    other = dataclasses.replace(ONE, x=2)
+    assert not feed.wait_painted("a", limit_s=0)  # nobody asked yet
+    feed.want("page", [ONE, other, TWO])
+    feed.painter.tell(Picture(ONE, State.PARTIAL, b"png"))
+    feed.painter.tell(Picture(ONE, State.DONE, b"png"))
+    assert not feed.wait_painted("a", limit_s=0)
+    threading.Timer(0.01, feed.drop, ("page", [other])).start()
+    assert feed.wait_painted("a", limit_s=10)  # what left the view is waited for by nobody
+    feed.hide("a")
+    assert not feed.wait_painted("a", limit_s=0)
