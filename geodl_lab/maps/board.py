@@ -67,6 +67,7 @@ class Board:
         self._middles: dict[Blocks, tuple[float, float]] = {}
         self._screens: dict[str, Screen] = {}
         self._moved = False
+        self._first = False  # nothing was computed since the map moved
         self._told = (0, 0)
         self._threads: list[threading.Thread] = []
         self._shift = 0  # threads of earlier ones end
@@ -114,7 +115,7 @@ class Board:
     def look_at(self, longitude: float, latitude: float, page: str, screen: Screen | None) -> None:
         """Say where the middle of the map is, and what a page shows of it."""
         with self._changed:
-            self._middle, self._moved = (longitude, latitude), True
+            self._middle, self._moved, self._first = (longitude, latitude), True, True
             if screen is not None:
                 self._screens[page] = screen
             self._look_again()
@@ -199,7 +200,9 @@ class Board:
         """Wait for a block to compute; None when it is time to end."""
         with self._changed:
             while not self._over(shift):
-                key = self._queue.take(costly=costly, order=self._order)
+                # Two forwards at once slow each other: the first picture comes first.
+                alone = costly and self._first
+                key = self._queue.take(costly=costly, order=self._order, alone=alone)
                 if key is not None:
                     return key
                 self._changed.wait()
@@ -219,6 +222,7 @@ class Board:
                 for job in _jobs(waiters):
                     job.fail(error)
                     self._queue.let_go(job, job.missing)
+                self._first = False
                 self._mark(waiters)
             for probe in _probes(waiters):
                 probe.fail(error)
@@ -228,6 +232,7 @@ class Board:
                 for job in _jobs(waiters):
                     job.missing.discard(key)
                     job.have[key.block] = values
+                self._first = self._first and not (key.blocks.costly and waiters)
                 self._mark(waiters)
             for probe in _probes(waiters):
                 probe.tell(values)

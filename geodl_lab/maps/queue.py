@@ -76,7 +76,9 @@ class BlockQueue:
         """Tell whether anybody waits for a block."""
         return key in self._waiters
 
-    def take(self, *, costly: bool, order: Callable[[Key, set[Any]], Any]) -> Key | None:
+    def take(
+        self, *, costly: bool, order: Callable[[Key, set[Any]], Any], alone: bool = False
+    ) -> Key | None:
         """Return the first block in order that waits and may run now; it counts as running.
 
         Parameters
@@ -85,8 +87,13 @@ class BlockQueue:
             Whether a model runs for it.
         order
             Called with a block and who waits for it; the least answer is first.
+        alone
+            True takes none beside one of the same kind that is still waited for.
         """
-        busy = sum(key.blocks.costly == costly for key in self._running)
+        running = [key for key in self._running if key.blocks.costly == costly]
+        if alone and any(map(self.wanted, running)):
+            return None
+        busy = len(running)
         free = [
             (key, waiters)
             for key, waiters in self._waiters.items()

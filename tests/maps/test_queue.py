@@ -88,3 +88,13 @@ def test_finished_blocks_of_an_area_are_found_and_forgotten():
     assert sorted(block.x for block in found) == [1, 2]
     queue.forget(model)
     assert queue.kept(key(model, 1)) is None and queue.kept(key(other, 1)) is not None
+
+
+def test_alone_nothing_runs_beside_what_is_waited_for():
+    queue, blocks = BlockQueue(1000), Fake()
+    keys = [key(blocks, index) for index in range(3)]
+    queue.ask("me", keys)
+    first = queue.take(costly=True, order=by_column, alone=True)
+    assert queue.take(costly=True, order=by_column, alone=True) is None
+    queue.let_go("me", [first])  # it runs on, and nobody wants it
+    assert queue.take(costly=True, order=by_column, alone=True) in keys[1:]
