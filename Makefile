@@ -24,7 +24,7 @@ NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 ARTIFACTS ?= ci-artifacts
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients test-package test-load lab app serve lint docs bench clean
+.PHONY: help demo test test-notebooks test-clients test-package test-load lab app serve lint docs bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 16
@@ -52,7 +52,11 @@ test: $(VENV)/.ready  ## unit tests, notebooks, one browser pass, one real clien
 	@export GEODL_CHROMIUM GEODL_ARCGIS_PYTHON GEODL_DEEPOMATIC_PYTHONS; GEODL_CHROMIUM=$$(scripts/ensure_chromium.sh) && \
 	GEODL_ARCGIS_PYTHON=$$(scripts/ensure_arcgis.sh $(ARCGIS) $(PYTHON)) && \
 	GEODL_DEEPOMATIC_PYTHONS=$$(scripts/ensure_deepomatic.sh $(DEEPOMATIC) $(PYTHON)) && \
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --nbmake tests $(NOTEBOOKS) -m 'not clients and not load'
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --nbmake tests $(NOTEBOOKS) -m 'not clients and not load and not notebooks'
+
+test-notebooks: $(VENV)/.ready  ## each notebook in JupyterLab and in Voila, in a browser
+	@export GEODL_CHROMIUM; GEODL_CHROMIUM=$$(scripts/ensure_chromium.sh) && \
+	$(BIN)/python -m pytest tests/browser -m notebooks
 
 test-package: $(VENV)/.ready  ## the built wheel alone, in an empty environment and folder
 	@TORCH_INDEX='$(TORCH_INDEX)' scripts/test_package.sh $(BIN)/python

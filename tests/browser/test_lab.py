@@ -4,13 +4,10 @@ import json
 
 import pytest
 
-from tests.browser.servers import ROOT
-from tests.browser.visits import Visit
-
-NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+from tests.browser.visits import Visit, notebook_cases
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS)
+@pytest.mark.parametrize("notebook", notebook_cases())
 def test_notebook_runs_in_lab(notebook, visit, lab):
     seen = visit()
     seen.open_lab(f"{lab}lab/tree/{notebook}?reset")

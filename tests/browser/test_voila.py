@@ -2,13 +2,12 @@
 
 import pytest
 
-from tests.browser.servers import ROOT
+from tests.browser.visits import notebook_cases
 
 APP = "app.ipynb"  # has no pictures but the tiles of its map, and a test of its own
-NOTEBOOKS = sorted({path.name for path in (ROOT / "notebooks").glob("*.ipynb")} - {APP})
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS)
+@pytest.mark.parametrize("notebook", notebook_cases(without=APP))
 def test_notebook_runs_in_plain_voila(notebook, visit, voila):
     seen = visit()
     seen.open_voila(voila("") + f"voila/render/{notebook}")

@@ -8,9 +8,11 @@ import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+import pytest
 from PIL import Image
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, WebSocket
 
@@ -183,6 +185,16 @@ class Visit:
         if cells:
             self._unroll()
         (page or self.page).screenshot(path=folder / f"{name}.png", full_page=full_page)
+
+
+def notebook_cases(*, without: str = "") -> list[Any]:
+    """Return the notebooks to open; most of them in `make test-notebooks` only."""
+    names = sorted({path.name for path in (ROOT / "notebooks").glob("*.ipynb")} - {without})
+    quick = {names[0], "app.ipynb"}
+    return [
+        pytest.param(name, marks=() if name in quick else pytest.mark.notebooks, id=name)
+        for name in names
+    ]
 
 
 def pictures() -> Path | None:
