@@ -54,7 +54,7 @@ test: $(VENV)/.ready  ## unit tests, notebooks, one browser pass, one real clien
 	GEODL_DEEPOMATIC_PYTHONS=$$(scripts/ensure_deepomatic.sh $(DEEPOMATIC) $(PYTHON)) && \
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --nbmake tests $(NOTEBOOKS) -m 'not clients and not load and not notebooks'
 
-test-notebooks: $(VENV)/.ready  ## each notebook in JupyterLab and in Voila, in a browser
+test-notebooks: $(VENV)/.ready  ## each notebook in JupyterLab, in a browser
 	@export GEODL_CHROMIUM; GEODL_CHROMIUM=$$(scripts/ensure_chromium.sh) && \
 	$(BIN)/python -m pytest tests/browser -m notebooks
 

@@ -187,9 +187,9 @@ class Visit:
         (page or self.page).screenshot(path=folder / f"{name}.png", full_page=full_page)
 
 
-def notebook_cases(*, without: str = "") -> list[Any]:
+def notebook_cases() -> list[Any]:
     """Return the notebooks to open; most of them in `make test-notebooks` only."""
-    names = sorted({path.name for path in (ROOT / "notebooks").glob("*.ipynb")} - {without})
+    names = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
     quick = {names[0], "app.ipynb"}
     return [
         pytest.param(name, marks=() if name in quick else pytest.mark.notebooks, id=name)
