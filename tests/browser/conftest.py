@@ -43,9 +43,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(mark)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium; ends with the last test here, as no other may use asyncio beside its driver."""
+    """Chromium; ends with each file, as no test elsewhere can use asyncio beside its driver."""
     path = os.environ.get("GEODL_CHROMIUM") or shutil.which("chromium")
     if path is None:
         pytest.skip("no Chromium: scripts/ensure_chromium.sh finds or installs one")
@@ -74,27 +74,27 @@ def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
             one.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def notebooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of notebooks/, as pages save what they have open."""
     return servers.copy_notebooks(tmp_path_factory.mktemp("work"))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def lab(notebooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a JupyterLab on the notebooks."""
     with servers.lab(notebooks, tmp_path_factory.mktemp("lab")) as address:
         yield address
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def hub(notebooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a JupyterLab with Voila in it, below ``/user/x/``."""
     with servers.hub(notebooks, tmp_path_factory.mktemp("hub")) as address:
         yield address
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def voila(
     notebooks: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], str]]:
